@@ -1,0 +1,1 @@
+"""The runtime of prefmill: plans, runs, stores and publishes; knows nothing about any particular stage."""

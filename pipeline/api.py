@@ -1,0 +1,71 @@
+"""The public surface for authors of stages and engines: everything they may import, and nothing else."""
+
+from pipeline.engines.base import Engine
+from pipeline.errors import EngineError, PrerequisiteError, RowError, Stopped
+from pipeline.ids import child_id, content_id, lineage_id
+from pipeline.prompts import Prompt
+from pipeline.schema import MESSAGES, columns
+from pipeline.stage import BoundEngine, RowStage, Source, Stage, StageContext, TableResult, TableStage
+from pipeline.types import (
+    CHAT,
+    JSON_SCHEMA,
+    SCORE_TOKENS,
+    EngineConfig,
+    ExecutionOnly,
+    FinishReason,
+    GenRequest,
+    GenResult,
+    Json,
+    Message,
+    Reject,
+    Row,
+    Sample,
+    ScoreRequest,
+    ScoreResult,
+    StageConfig,
+    canonical_json,
+    derive_seed,
+    digest_of,
+    messages_of,
+)
+
+__all__ = [
+    "CHAT",
+    "JSON_SCHEMA",
+    "MESSAGES",
+    "SCORE_TOKENS",
+    "BoundEngine",
+    "Engine",
+    "EngineConfig",
+    "EngineError",
+    "ExecutionOnly",
+    "FinishReason",
+    "GenRequest",
+    "GenResult",
+    "Json",
+    "Message",
+    "PrerequisiteError",
+    "Prompt",
+    "Reject",
+    "Row",
+    "RowError",
+    "RowStage",
+    "Sample",
+    "ScoreRequest",
+    "ScoreResult",
+    "Source",
+    "Stage",
+    "StageConfig",
+    "StageContext",
+    "Stopped",
+    "TableResult",
+    "TableStage",
+    "canonical_json",
+    "child_id",
+    "columns",
+    "content_id",
+    "derive_seed",
+    "digest_of",
+    "lineage_id",
+    "messages_of",
+]

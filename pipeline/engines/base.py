@@ -1,0 +1,74 @@
+"""The engine protocol: one class, capabilities declared, identity known before anything is loaded.
+
+An engine batches; stages do not. Life: constructed from its config (no I/O), `check` (is everything there?),
+`identity` (may hash local files, never loads a model or contacts an endpoint), `open`, requests, `close`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from pipeline.types import EngineConfig, GenRequest, GenResult, Json, ScoreRequest, ScoreResult
+
+
+class Engine(ABC):
+    """A language model that can be asked.
+
+    Attributes:
+        kind: registry name; equals the entry-point key.
+        config_type: pydantic model of the engine's options in the recipe (without `kind`).
+        resident: True if it holds a model in this machine's memory while open; the planner keeps the number of
+            resident engines of a segment within `limits.resident_engines`.
+    """
+
+    kind: ClassVar[str]
+    config_type: ClassVar[type[EngineConfig]]
+    resident: ClassVar[bool]
+
+    def __init__(self, config: EngineConfig) -> None:
+        """Keep the config; no file is opened and no package imported here."""
+        self.config = config
+
+    @abstractmethod
+    def capabilities(self) -> frozenset[str]:
+        """Return what it offers under this config: `chat`, `score_tokens`, `json_schema`."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `PrerequisiteError` if a package, key or model is missing; loads nothing, contacts nothing."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Json]:
+        """Return all that changes its replies: kind, version, model, revision, chat template, numeric set-up.
+
+        Endpoint, concurrency, time-outs and keys are not part of it. `model` and `revision` are always keys.
+        """
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Load or connect. Raises `PrerequisiteError` or `EngineError`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Abort what is running and free memory; safe to call twice and without `open`."""
+
+    async def generate(self, request: GenRequest) -> GenResult:
+        """Sample.
+
+        Raises:
+            RowError: this request can never succeed (`engine.context_exceeded`, `engine.refused`, ...).
+            EngineError: no request can succeed.
+            Stopped: the server keeps refusing, or the engine is being closed; the run can be resumed later.
+        """
+        raise TypeError(f"engine kind '{self.kind}' does not generate")
+
+    async def score_tokens(self, request: ScoreRequest) -> ScoreResult:
+        """Score a continuation; same errors as `generate`."""
+        raise TypeError(f"engine kind '{self.kind}' does not score")
+
+    @property
+    def model(self) -> str:
+        """Return `model@revision` as rows record it."""
+        identity = self.identity()
+        return f"{identity['model']}@{identity['revision']}" if identity.get("revision") else str(identity["model"])

@@ -1,0 +1,148 @@
+"""An engine that answers from a script: for tests and for dry runs of a recipe without a model.
+
+Replies are a pure function of the request. Its identity says `scripted`, so its rows can never be taken for a
+model's. Log-probabilities are a fixed function of the text, good for arithmetic only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.engines.base import Engine
+from pipeline.errors import RowError
+from pipeline.types import (
+    CHAT,
+    JSON_SCHEMA,
+    SCORE_TOKENS,
+    EngineConfig,
+    ExecutionOnly,
+    GenRequest,
+    GenResult,
+    Json,
+    Sample,
+    ScoreRequest,
+    ScoreResult,
+    digest_of,
+)
+
+ReplyFunction = Callable[[GenRequest, int], str]
+"""Text of sample `draw` of a request; may raise `RowError` or `EngineError`."""
+
+
+class ScriptRule(BaseModel):
+    """If the last turn matches `when` (a regular expression), reply with one of `replies`, chosen by the seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: str
+    replies: tuple[str, ...] = Field(min_length=1)
+
+
+class ScriptedConfig(EngineConfig):
+    """Options of the scripted engine."""
+
+    model: str = "scripted"
+    revision: str | None = None
+    rules: tuple[ScriptRule, ...] = ()
+    """Tried in order; `{seed}` and `{prompt}` in a reply are replaced once, literally."""
+    default: str = "Reply {seed} to: {prompt}"
+    context_chars: int = 1_000_000
+    latency_ms: Annotated[float, ExecutionOnly()] = 0.0
+
+
+class ScriptedEngine(Engine):
+    """Answers from rules, or from a Python function given by a test."""
+
+    kind: ClassVar[str] = "scripted"
+    config_type: ClassVar[type[EngineConfig]] = ScriptedConfig
+    resident: ClassVar[bool] = False
+
+    config: ScriptedConfig
+
+    def __init__(self, config: ScriptedConfig, reply: ReplyFunction | None = None) -> None:
+        """Take the rules of `config`, or `reply` in their place."""
+        super().__init__(config)
+        self._reply = reply
+        self._rules = [(re.compile(rule.when, re.DOTALL), rule.replies) for rule in config.rules]
+        self.generate_calls: list[GenRequest] = []
+        self.score_calls: list[ScoreRequest] = []
+
+    def capabilities(self) -> frozenset[str]:
+        """Offer everything."""
+        return frozenset({CHAT, SCORE_TOKENS, JSON_SCHEMA})
+
+    def check(self) -> None:
+        """Need nothing."""
+
+    def identity(self) -> dict[str, Json]:
+        """Return kind and script."""
+        fields = self.config.fingerprint_fields()
+        rules = digest_of([fields["rules"], fields["default"], fields["context_chars"]])
+        return {"kind": self.kind, "model": self.config.model, "revision": self.config.revision, "script": rules}
+
+    async def open(self) -> None:
+        """Do nothing."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def generate(self, request: GenRequest) -> GenResult:
+        """Reply to each draw from the script."""
+        self.generate_calls.append(request)
+        await self._wait()
+        text = _last_turn(request)
+        if len(text) > self.config.context_chars:
+            raise RowError("engine.context_exceeded", f"prompt of {len(text):,} characters, context "
+                           f"{self.config.context_chars:,}")
+        reply = self._reply or self._from_rules
+        samples = tuple(_sample(reply(request, draw), request) for draw in range(request.n))
+        return GenResult(samples, prompt_tokens=len(text.split()), model=self.model)
+
+    async def score_tokens(self, request: ScoreRequest) -> ScoreResult:
+        """Return log-probabilities that are a fixed function of (model, response)."""
+        self.score_calls.append(request)
+        await self._wait()
+        words = request.response.split()
+        total = sum(_word_logprob(self.config.model, w) for w in words) - (1.0 if request.include_eos else 0.0)
+        prompt = request.prompt if request.messages is None else request.messages[-1]["content"]
+        return ScoreResult(total, len(words) + request.include_eos, len((prompt or "").split()), self.model)
+
+    async def _wait(self) -> None:
+        if self.config.latency_ms:
+            await asyncio.sleep(self.config.latency_ms / 1000)
+
+    def _from_rules(self, request: GenRequest, draw: int) -> str:
+        text = _last_turn(request)
+        seed = (request.seed or 0) + draw
+        for pattern, replies in self._rules:
+            if pattern.search(text):
+                return _fill(replies[seed % len(replies)], text, seed)
+        return _fill(self.config.default, text, seed)
+
+
+def _fill(reply: str, prompt: str, seed: int) -> str:
+    values = {"{seed}": str(seed), "{prompt}": prompt}
+    return re.sub(r"\{seed\}|\{prompt\}", lambda m: values[m[0]], reply)
+
+
+def _last_turn(request: GenRequest) -> str:
+    return request.prompt if request.messages is None else request.messages[-1]["content"]  # type: ignore[return-value]
+
+
+def _sample(text: str, request: GenRequest) -> Sample:
+    words = text.split(" ")
+    cut = len(words) > request.max_tokens
+    kept = " ".join(words[: request.max_tokens])
+    logprob = sum(_word_logprob("scripted", w) for w in kept.split()) if request.logprobs else None
+    return Sample(kept, "length" if cut else "stop", min(len(words), request.max_tokens), logprob)
+
+
+def _word_logprob(model: str, word: str) -> float:
+    raw = hashlib.blake2b(f"{model}\0{word}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return -4.0 * int.from_bytes(raw, "big") / 2**32

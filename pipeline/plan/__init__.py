@@ -1,0 +1,1 @@
+"""From a recipe to a checked plan. Pure: no model, no network, no clock."""

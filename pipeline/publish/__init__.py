@@ -1,0 +1,1 @@
+"""Writes a finished run as a dataset that others can load."""

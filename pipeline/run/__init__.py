@@ -1,0 +1,1 @@
+"""Who does the work. Nothing here decides what is done."""

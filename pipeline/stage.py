@@ -1,0 +1,161 @@
+"""The three kinds of stage and the declaration they share.
+
+A stage declares what it reads, adds and needs; it is handed a context and nothing else: no paths, no clock, no
+global randomness, no environment. Given the same row, config, prompts, seeds and engine replies it returns the
+same rows. Which rows go where, retries, resume and files are the runner's business.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import pyarrow as pa
+
+from pipeline.prompts import Prompt
+from pipeline.types import GenRequest, GenResult, Json, Reject, Row, ScoreRequest, ScoreResult, StageConfig
+
+
+class BoundEngine(Protocol):
+    """An engine as a stage sees it: finished requests are journaled and answered from the journal on resume."""
+
+    async def generate(self, request: GenRequest) -> GenResult:
+        """Sample; raises `RowError` when this request can never succeed."""
+
+    async def score_tokens(self, request: ScoreRequest) -> ScoreResult:
+        """Score a continuation; raises `RowError` when this request can never succeed."""
+
+    @property
+    def model(self) -> str:
+        """Return the model's name and revision as rows record it."""
+
+
+class StageContext(Protocol):
+    """All that a stage is given besides its rows."""
+
+    @property
+    def log(self) -> logging.Logger:
+        """Return the stage's logger."""
+
+    def engine(self, role: str) -> BoundEngine:
+        """Return the engine that the recipe binds to a declared role."""
+
+    def prompt(self, name: str) -> Prompt:
+        """Return a declared prompt template."""
+
+    def seed(self, row_id: str, draw: int = 0) -> int:
+        """Return the 63-bit seed of (run seed, stage, row, draw)."""
+
+
+class Stage(ABC):
+    """What every stage declares.
+
+    Attributes:
+        name: registry name; equals the entry-point key, the module and the prompt folder.
+        version: raise it when outputs for equal inputs may change.
+        config_type: pydantic model of the recipe's `with:`.
+        inputs: columns that must be present, with types; a class attribute, or set in `__init__` from config.
+        outputs: columns added or replaced.
+        engine_roles: role to the capability that its engine must offer.
+        prompt_names: templates used, `<name>.v<N>`, each a file `prompts/<stage>/<name>.v<N>.md`.
+        prompt_folder: where a third party keeps its templates; None for the ones shipped with prefmill.
+        lineage: columns of an output row that hold ids of the rows it was made from.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    config_type: ClassVar[type[StageConfig]]
+    prompt_folder: ClassVar[Path | None] = None
+    lineage: ClassVar[tuple[str, ...]] = ("id",)
+
+    inputs: pa.Schema = pa.schema([])
+    outputs: pa.Schema = pa.schema([])
+    engine_roles: Mapping[str, str] = {}
+    prompt_names: Sequence[str] = ()
+
+    def __init__(self, config: StageConfig) -> None:
+        """Keep the config; a stage whose columns depend on it sets `inputs` and `outputs` here."""
+        self.config = config
+
+
+class Source(Stage):
+    """Brings rows into a run. Its rows need no `id`: one is made from name and content unless given."""
+
+    lineage: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def partitions(self) -> Sequence[str]:
+        """Return stable names of independent parts, in order."""
+
+    @abstractmethod
+    def read(self, partition: str) -> Iterator[pa.RecordBatch | Reject]:
+        """Yield batches with the declared outputs, and rejects for records that cannot be used.
+
+        A column `id` (string) in a batch is kept; else the runner makes ids from the content.
+        """
+
+    @abstractmethod
+    def digest(self) -> Mapping[str, Json]:
+        """Return what identifies the input's content (file hashes, data set revision), for the fingerprint.
+
+        Raises:
+            PrerequisiteError: if the input is not there.
+        """
+
+
+class RowStage(Stage):
+    """Takes one row at a time, asynchronously; the usual kind for a stage that asks an engine.
+
+    Attributes:
+        fan_out: True if one row may become several. The runner then gives each child a new `id`
+            (hash of parent id, stage and position), and `parent_id`, and stage outputs may not set them.
+    """
+
+    fan_out: ClassVar[bool] = False
+
+    @abstractmethod
+    async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
+        """Return the row's successors, at least one; `RowError` rejects the whole row, a `Reject` one child."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableResult:
+    """What a table stage returns: rows kept, and rejects of input rows."""
+
+    table: pa.Table
+    rejects: Sequence[Reject] = ()
+
+
+class TableStage(Stage):
+    """Takes a whole Arrow table, synchronously; for arithmetic and selection.
+
+    Attributes:
+        scope: `shard` (one call a shard) or `dataset` (one call over all rows, a barrier).
+        accounting: how rows in relate to rows out, checked by the runner on ids:
+            `rows`: each input id is kept once or rejected;
+            `groups`: each input id is named once in a list column of `lineage` of the output, or rejected;
+            `derived`: the output is a new table that cites its sources; rejects are still counted.
+        max_rows: for scope `dataset`, the most input rows it is built for; more is an error before it starts.
+    """
+
+    scope: ClassVar[Literal["shard", "dataset"]] = "shard"
+    accounting: ClassVar[Literal["rows", "groups", "derived"]] = "rows"
+    max_rows: ClassVar[int] = 1_000_000
+
+    @abstractmethod
+    def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
+        """Return the table with the declared outputs, rows in a stable order."""
+
+
+AnyStage = Source | RowStage | TableStage
+
+
+def keeps_columns(stage: Stage) -> bool:
+    """Return whether input columns pass through: all kinds but sources and regrouping table stages."""
+    if isinstance(stage, TableStage):
+        return stage.accounting == "rows"
+    return not isinstance(stage, Source)

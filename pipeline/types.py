@@ -1,0 +1,273 @@
+"""The values that pass between the runner, stages and engines.
+
+Frozen and slotted, so that a request can be hashed and journaled. Nothing here knows files or models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypedDict
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+Row = dict[str, Any]
+"""One record as a plain dictionary; its columns were checked against the Arrow schema when planning."""
+
+Json = Any
+"""A value that `json` can write: None, bool, int, float, str, list, dict with string keys."""
+
+FinishReason = Literal["stop", "length", "content_filter"]
+
+CHAT = "chat"
+"""Capability: `generate` on messages or raw text."""
+
+SCORE_TOKENS = "score_tokens"
+"""Capability: log-probabilities of a given continuation."""
+
+JSON_SCHEMA = "json_schema"
+"""Capability: `generate` with output held to a JSON schema by the engine."""
+
+
+class Message(TypedDict):
+    """One turn of a conversation; `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+class ExecutionOnly:
+    """Marks a config field that changes how fast or where, never what: it stays out of fingerprints."""
+
+
+class _FingerprintedConfig(BaseModel):
+    """A frozen pydantic model without unknown fields that knows which of its fields change results."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, protected_namespaces=())
+
+    def fingerprint_fields(self) -> dict[str, Json]:
+        """Return the fields that change results, defaults filled, as JSON values."""
+        names = {n for n, info in type(self).model_fields.items() if not _is_execution_only(info)}
+        dumped: dict[str, Json] = self.model_dump(mode="json", include=names)
+        return dumped
+
+
+def _is_execution_only(info: FieldInfo) -> bool:
+    return any(isinstance(m, ExecutionOnly) or m is ExecutionOnly for m in info.metadata)
+
+
+class StageConfig(_FingerprintedConfig):
+    """Base of a stage's `with:` options."""
+
+
+class EngineConfig(_FingerprintedConfig):
+    """Base of an engine's options in the recipe; `kind` is handled by the registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenRequest:
+    """Ask an engine for `n` samples.
+
+    Exactly one of `messages` (chat) and `prompt` (raw text continued as it is) is set.
+
+    Args:
+        messages: the conversation so far; the engine applies its own chat template.
+        prompt: raw text, no template.
+        n: samples wanted, at least 1.
+        max_tokens: most new tokens of one sample.
+        temperature: 0 is greedy.
+        top_p: nucleus mass in (0, 1].
+        seed: 63-bit; sample i of the request draws from (seed, i). None leaves it to the engine.
+        stop: strings that end a sample and are cut off.
+        json_schema: hold the output to this schema; needs the capability `json_schema`.
+        logprobs: also return the policy's own log-probability of each sample.
+    """
+
+    messages: tuple[Message, ...] | None = None
+    prompt: str | None = None
+    n: int = 1
+    max_tokens: int = 1024
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    json_schema: Mapping[str, Json] | None = None
+    logprobs: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.messages is None) == (self.prompt is None):
+            raise ValueError("GenRequest: exactly one of 'messages' and 'prompt' must be given")
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the request as JSON values; equal requests give equal values."""
+        return {
+            "messages": None if self.messages is None else [dict(m) for m in self.messages],
+            "prompt": self.prompt,
+            "n": self.n,
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "stop": list(self.stop),
+            "json_schema": None if self.json_schema is None else dict(self.json_schema),
+            "logprobs": self.logprobs,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sampled text.
+
+    `logprob` is the sum over the sample's tokens (end token included when it was sampled) of the natural-log
+    probability under the model itself at temperature 1, in nats; None when it was not asked for or not given.
+    `tokens` counts new tokens, end token included when sampled; None when the engine does not say.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    tokens: int | None = None
+    logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenResult:
+    """The `n` samples of one `GenRequest`, in order of draw."""
+
+    samples: tuple[Sample, ...]
+    prompt_tokens: int | None = None
+    model: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the text of the first sample."""
+        return self.samples[0].text
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Return why the first sample ended."""
+        return self.samples[0].finish_reason
+
+    def to_json(self) -> dict[str, Json]:
+        """Return JSON values that `from_json` reads back equal."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Json]) -> GenResult:
+        """Read what `to_json` wrote."""
+        samples = tuple(Sample(**s) for s in value["samples"])
+        return GenResult(samples, value["prompt_tokens"], value["model"])
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Ask an engine for the log-probability of `response` after a prompt.
+
+    Exactly one of `messages` (each model formats its own prompt with its chat template) and `prompt` is set.
+    `include_eos` also scores the model's end-of-turn token after the response.
+    """
+
+    response: str
+    messages: tuple[Message, ...] | None = None
+    prompt: str | None = None
+    include_eos: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.messages is None) == (self.prompt is None):
+            raise ValueError("ScoreRequest: exactly one of 'messages' and 'prompt' must be given")
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the request as JSON values; equal requests give equal values."""
+        return {
+            "messages": None if self.messages is None else [dict(m) for m in self.messages],
+            "prompt": self.prompt,
+            "response": self.response,
+            "include_eos": self.include_eos,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """Sum of log-probabilities (nats) over `tokens` response tokens; the end token counts if it was scored."""
+
+    logprob: float
+    tokens: int
+    prompt_tokens: int
+    model: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return JSON values that `from_json` reads back equal."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Json]) -> ScoreResult:
+        """Read what `to_json` wrote."""
+        return ScoreResult(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row set aside: the row as it was (an input row, or a row a stage made and then refused), and why."""
+
+    row: Row = field(hash=False)
+    code: str
+    message: str
+
+
+def messages_of(value: str | Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Return a prompt as messages; a string becomes one user turn.
+
+    Raises:
+        ValueError: if a message lacks `role` or `content`, has other keys, or the list is empty.
+    """
+    if isinstance(value, str):
+        return ({"role": "user", "content": value},)
+    out: list[Message] = []
+    for i, m in enumerate(value):
+        if not isinstance(m, Mapping) or not isinstance(m.get("role"), str) or not isinstance(m.get("content"), str):
+            raise ValueError(f"message {i}: expected an object with strings 'role' and 'content'")
+        if m["role"] not in ("system", "user", "assistant"):
+            raise ValueError(f"message {i}: role '{m['role']}'; expected 'system', 'user' or 'assistant'")
+        out.append({"role": m["role"], "content": m["content"]})
+    if not out:
+        raise ValueError("a prompt needs at least one message")
+    return tuple(out)
+
+
+def canonical_json(value: Json) -> bytes:
+    """Encode JSON values so that equal values give equal bytes: sorted keys, no spaces, ASCII, no NaN.
+
+    Raises:
+        ValueError: for NaN or infinity.
+        TypeError: for values that JSON has no type for, and for keys that are not strings.
+    """
+    _refuse_odd_keys(value)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii")
+
+
+def _refuse_odd_keys(value: Json) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"canonical JSON: key {key!r} is not a string")
+            _refuse_odd_keys(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_odd_keys(item)
+
+
+def digest_of(value: Json) -> str:
+    """Return the SHA-256 of the canonical JSON of a value, 64 hex digits."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def derive_seed(*parts: str | int) -> int:
+    """Return a 63-bit seed from parts, each delimited, so that ('a', 'bc') and ('ab', 'c') differ."""
+    h = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        raw = str(part).encode("utf-8", "surrogatepass")
+        h.update(len(raw).to_bytes(8, "big") + raw)
+    return int.from_bytes(h.digest(), "big") >> 1

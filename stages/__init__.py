@@ -1,0 +1,1 @@
+"""The stages that prefmill ships, one module each; they import `pipeline.api` and nothing else of the runtime."""

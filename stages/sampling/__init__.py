@@ -1,0 +1,1 @@
+"""Stages that ask the policy."""

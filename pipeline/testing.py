@@ -1,7 +1,7 @@
 """Contract tests for stages, ours and a third party's, and the scripted context they run in.
 
-    from pipeline.testing import check_stage
-    check_stage(MyFilter(MyFilterConfig()), {"id": "a", "response": "text"})
+from pipeline.testing import check_stage
+check_stage(MyFilter(MyFilterConfig()), {"id": "a", "response": "text"})
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Parts of the engine for OpenAI-compatible servers: transports, endpoint rules, bodies, replies, breaker, scoring."""

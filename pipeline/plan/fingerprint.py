@@ -1,0 +1,118 @@
+"""Fingerprints: what a stage's rows depend on, declared, hashed and comparable field by field.
+
+Rule (architecture section 7): everything that changes results, nothing that does not, in one versioned canonical
+encoding. Code is not hashed; a stage states its version. A stage's fingerprint contains its upstream's, so a change
+reaches everything after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pipeline.plan.plan import Plan, PlannedStage
+from pipeline.registry import STAGES, registered
+from pipeline.schema import schema_json
+from pipeline.stage import Source
+from pipeline.types import Json, digest_of
+
+FINGERPRINT_VERSION = 1
+_OWN_DISTRIBUTION = "prefmill"
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Digest of a stage and the document it was made from."""
+
+    digest: str
+    document: Mapping[str, Json]
+
+    @property
+    def short(self) -> str:
+        """Return the 16 hex digits that name the stage's folder."""
+        return self.digest[:16]
+
+
+def fingerprint_plan(plan: Plan, limit: int | None = None) -> dict[str, Fingerprint]:
+    """Fingerprint every stage of a plan, in order.
+
+    Reads input files and model files to hash them; loads no model, contacts no endpoint.
+
+    Args:
+        plan: the checked plan.
+        limit: most rows taken from each source; part of the source's fingerprint.
+
+    Raises:
+        PrerequisiteError: if an input or a model is missing.
+    """
+    identities = {name: engine.identity() for name, engine in plan.engines.items()}
+    out: dict[str, Fingerprint] = {}
+    for stage in plan.stages.values():
+        document = _document(plan, stage, identities, limit)
+        document["upstream"] = out[stage.upstream].digest if stage.upstream else None
+        out[stage.id] = Fingerprint(digest_of(document), document)
+    return out
+
+
+def _document(plan: Plan, planned: PlannedStage, identities: Mapping[str, Json], limit: int | None) -> dict[str, Json]:
+    stage = planned.stage
+    document: dict[str, Json] = {
+        "fingerprint_version": FINGERPRINT_VERSION,
+        "id": planned.id,
+        "stage": stage.name,
+        "version": stage.version,
+        "package": _foreign_package(stage.name),
+        "config": stage.config.fingerprint_fields(),
+        "prompts": {name: prompt.digest for name, prompt in planned.prompts.items()},
+        "engines": {role: identities[name] for role, name in planned.roles.items()},
+        "inputs": schema_json(stage.inputs),
+        "outputs": schema_json(planned.schema_out),
+        "seed": plan.recipe.seed,
+        "from": planned.upstream,
+    }
+    if isinstance(stage, Source):
+        document["source"] = dict(stage.digest())
+        document["limit"] = limit
+    return document
+
+
+def _foreign_package(stage_name: str) -> str | None:
+    """Return `name==version` of a third party's distribution: its code is as much part of the result as `version`."""
+    entry = registered(STAGES)[stage_name]
+    return None if entry.distribution == _OWN_DISTRIBUTION else f"{entry.distribution}=={entry.distribution_version}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs between two fingerprint documents."""
+
+    field: str
+    before: Json
+    after: Json
+
+    def __str__(self) -> str:
+        """Word it as `field (before -> after)`."""
+        return f"{self.field} ({_short(self.before)} -> {_short(self.after)})"
+
+
+def changes(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[Change]:
+    """List the fields that differ, by dotted path, `upstream` left out (the upstream stage says its own)."""
+    old, new = dict(_flatten(before)), dict(_flatten(after))
+    names = sorted((old.keys() | new.keys()) - {"upstream"})
+    absent = object()
+    return [Change(n, old.get(n), new.get(n)) for n in names if old.get(n, absent) != new.get(n, absent)]
+
+
+def _flatten(value: Json, prefix: str = "") -> Iterator[tuple[str, Json]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def _short(value: Json) -> str:
+    text = str(value)
+    if len(text) == 64 and all(c in "0123456789abcdef" for c in text):
+        return text[:8] + ".."
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,119 @@
+"""What the runner hands to a stage: engines by role with the journal between, prompts, seeds, a logger."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from pipeline.errors import RowError
+from pipeline.plan.plan import PlannedStage
+from pipeline.prompts import Prompt
+from pipeline.run.control import EngineSlot, StageProgress, StopFlag
+from pipeline.store.journal import Journal
+from pipeline.types import (
+    GenRequest,
+    GenResult,
+    Json,
+    ScoreRequest,
+    ScoreResult,
+    canonical_json,
+    derive_seed,
+)
+
+Result = TypeVar("Result", GenResult, ScoreResult)
+
+NOT_JOURNALED = frozenset({"engine.exhausted"})
+"""Rejects that came from outside the request: a resumed run tries these rows again."""
+
+
+class JournaledEngine:
+    """An engine as one shard of one stage sees it: answers from the journal first, records what it gets."""
+
+    def __init__(self, slot: EngineSlot, journal: Journal, stop: StopFlag, progress: StageProgress) -> None:
+        """Bind a slot to a shard's journal."""
+        self._slot, self._journal, self._stop, self._progress = slot, journal, stop, progress
+        self.model = slot.model
+
+    async def generate(self, request: GenRequest) -> GenResult:
+        """Sample, once over all interruptions."""
+        engine = self._slot
+        return await self._once("generate", request.to_json(), GenResult.from_json, lambda: _generate(engine, request))
+
+    async def score_tokens(self, request: ScoreRequest) -> ScoreResult:
+        """Score, once over all interruptions."""
+        engine = self._slot
+        return await self._once(
+            "score_tokens", request.to_json(), ScoreResult.from_json, lambda: _score(engine, request)
+        )
+
+    async def _once(
+        self,
+        kind: str,
+        body: Json,
+        decode: Callable[[Mapping[str, Json]], Result],
+        ask: Callable[[], Awaitable[Result]],
+    ) -> Result:
+        key = request_key(self._slot.identity_digest, kind, body)
+        found = self._journal.get(key)
+        if found is not None:
+            self._progress.replayed += 1
+            return _decoded(found, decode)
+        self._stop.raise_if_set()
+        self._progress.requests += 1
+        try:
+            result = await ask()
+        except RowError as e:
+            if e.code not in NOT_JOURNALED:
+                self._journal.append(key, {"reject": [e.code, e.message]})
+            raise
+        self._journal.append(key, {"result": result.to_json()})
+        return result
+
+
+async def _generate(slot: EngineSlot, request: GenRequest) -> GenResult:
+    return await (await slot.get()).generate(request)
+
+
+async def _score(slot: EngineSlot, request: ScoreRequest) -> ScoreResult:
+    return await (await slot.get()).score_tokens(request)
+
+
+def _decoded(found: Json, decode: Callable[[Mapping[str, Json]], Result]) -> Result:
+    if "reject" in found:
+        raise RowError(*found["reject"])
+    return decode(found["result"])
+
+
+def request_key(identity_digest: str, kind: str, body: Json) -> str:
+    """Return the key of a request in a journal: a hash of engine identity, kind and the full request."""
+    h = hashlib.blake2b(identity_digest.encode(), digest_size=16)
+    h.update(kind.encode() + b"\0" + canonical_json(body))
+    return h.hexdigest()
+
+
+class RunContext:
+    """The context of one shard of one stage."""
+
+    def __init__(
+        self,
+        planned: PlannedStage,
+        run_seed: int,
+        engines: Mapping[str, JournaledEngine],
+    ) -> None:
+        """Bind engines by role."""
+        self._planned, self._run_seed, self._engines = planned, run_seed, engines
+        self.log = logging.getLogger(f"prefmill.stage.{planned.id}")
+
+    def engine(self, role: str) -> JournaledEngine:
+        """Return the engine bound to a declared role; an undeclared one is a bug in the stage (KeyError)."""
+        return self._engines[role]
+
+    def prompt(self, name: str) -> Prompt:
+        """Return a declared prompt template; an undeclared one is a bug in the stage (KeyError)."""
+        return self._planned.prompts[name]
+
+    def seed(self, row_id: str, draw: int = 0) -> int:
+        """Return the seed of (run seed, stage, row, draw)."""
+        return derive_seed(self._run_seed, self._planned.id, row_id, draw)

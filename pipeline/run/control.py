@@ -1,0 +1,115 @@
+"""What all parts of a run share: the stop flag, the engines in use, and counters for the progress display."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pipeline.engines.base import Engine
+from pipeline.errors import Stopped
+from pipeline.types import digest_of
+
+log = logging.getLogger("prefmill.run")
+
+
+@dataclass
+class StageProgress:
+    """Counters of one stage; rows are input rows, except for a source, where they are rows read."""
+
+    stage_id: str
+    total: int | None = None
+    done: int = 0
+    reused: int = 0
+    """Of `done`, rows of shards that an earlier run had committed."""
+    rejected: int = 0
+    rows_out: int = 0
+    requests: int = 0
+    replayed: int = 0
+    """Requests answered from the journal."""
+    finished: bool = False
+
+
+@dataclass
+class Progress:
+    """Counters of a run, by stage."""
+
+    stages: dict[str, StageProgress] = field(default_factory=dict)
+
+    def of(self, stage_id: str) -> StageProgress:
+        """Return the counters of a stage."""
+        return self.stages.setdefault(stage_id, StageProgress(stage_id))
+
+
+class StopFlag:
+    """Set once by a signal; everything that would begin something new looks at it first."""
+
+    def __init__(self) -> None:
+        """Start unset."""
+        self._event = asyncio.Event()
+        self.reason = ""
+
+    def set(self, reason: str) -> None:
+        """Ask the run to stop."""
+        self.reason = self.reason or reason
+        self._event.set()
+
+    @property
+    def is_set(self) -> bool:
+        """Return whether a stop was asked for."""
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Wait until a stop is asked for."""
+        await self._event.wait()
+
+    def raise_if_set(self) -> None:
+        """Raise `Stopped` if a stop was asked for."""
+        if self.is_set:
+            raise Stopped(self.reason)
+
+
+class EngineSlot:
+    """One engine of the recipe: opened with its first request, so that a finished run never loads or contacts it."""
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        """Take an engine that is not open."""
+        self.name, self.engine = name, engine
+        identity = engine.identity()
+        self.identity_digest = digest_of(identity)
+        revision = identity.get("revision")
+        self.model = f"{identity['model']}@{revision}" if revision else str(identity["model"])
+        self._lock = asyncio.Lock()
+        self.is_open = False
+
+    async def get(self) -> Engine:
+        """Return the engine, opened."""
+        if not self.is_open:
+            async with self._lock:
+                if not self.is_open:
+                    log.info("opening engine '%s' (%s)", self.name, self.model)
+                    await self.engine.open()
+                    self.is_open = True
+        return self.engine
+
+    async def close(self) -> None:
+        """Close the engine if it is open."""
+        async with self._lock:
+            if self.is_open:
+                self.is_open = False
+                await self.engine.close()
+
+
+async def run_together(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait for all tasks; on the first failure cancel the others, wait for them, and raise that failure."""
+    pending = set(tasks)
+    try:
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)

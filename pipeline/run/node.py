@@ -1,0 +1,180 @@
+"""One stage inside a running segment: where its shards come from, which of them need work, how they are committed.
+
+A node publishes the number of each committed shard to the nodes after it; the rows themselves travel over disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline.errors import RejectRateError, StageBug
+from pipeline.plan.plan import Plan, PlannedStage
+from pipeline.plan.recipe import Limits
+from pipeline.run.books import count_codes, rejects_table
+from pipeline.run.control import EngineSlot, Progress, StageProgress, StopFlag
+from pipeline.store.commits import CommitRecord
+from pipeline.store.run_store import StageStore
+from pipeline.types import Reject
+
+Retry = Mapping[str, frozenset[str]]
+"""Stage id to the reject codes whose rows are tried again; an empty set stands for all codes."""
+
+
+@dataclass(frozen=True)
+class RunScope:
+    """What every node of a run is given."""
+
+    plan: Plan
+    stores: Mapping[str, StageStore]
+    slots: Mapping[str, EngineSlot]
+    limits: Limits
+    progress: Progress
+    stop: StopFlag
+    attempt: str
+    """Unique to this process; names journals and commit attempts."""
+    run_limit: int | None = None
+    retry: Retry | None = None
+
+
+class ShardFeed:
+    """The committed shards of one stage, for one consumer: those there are, then those that come."""
+
+    def __init__(self) -> None:
+        """Start empty and open."""
+        self._queue: asyncio.Queue[int | None] = asyncio.Queue()
+
+    def publish(self, shard: int) -> None:
+        """Add a shard."""
+        self._queue.put_nowait(shard)
+
+    def close(self) -> None:
+        """Say that no more shards come."""
+        self._queue.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        """Yield shards until the feed is closed."""
+        while (shard := await self._queue.get()) is not None:
+            yield shard
+
+
+class Node(ABC):
+    """Runs one stage over the shards of its upstream."""
+
+    def __init__(self, scope: RunScope, planned: PlannedStage, feed: ShardFeed | None) -> None:
+        """Bind a stage to its store and to the shards it reads."""
+        self.scope, self.planned, self.feed = scope, planned, feed
+        self.store = scope.stores[planned.id]
+        self.upstream = scope.stores[planned.upstream] if planned.upstream else None
+        self.progress: StageProgress = scope.progress.of(planned.id)
+        self.consumers: list[ShardFeed] = []
+
+    async def run(self) -> None:
+        """Do what is left to do; returns early, unsealed, when a stop was asked for."""
+        self.store.prepare()
+        await self.work()
+        if not self.scope.stop.is_set:
+            self.progress.finished = True
+            self.check_reject_rate()
+        for consumer in self.consumers:
+            consumer.close()
+
+    @abstractmethod
+    async def work(self) -> None:
+        """Process the shards of the feed and publish each when committed."""
+
+    def generation_needed(self, shard: int, content: str) -> int | None:
+        """Return the generation to write for a shard, or None if what is committed still holds."""
+        record = self.store.records.get(shard)
+        if record is None:
+            return 0
+        if record.input != content or self.retries(record):
+            return record.generation + 1
+        return None
+
+    def retries(self, record: CommitRecord) -> bool:
+        """Return whether the user asked to try rejects of this shard again."""
+        codes = (self.scope.retry or {}).get(self.planned.id)
+        return codes is not None and any(not codes or code in codes for code in record.rejected_by_code)
+
+    def publish(self, record: CommitRecord, *, reused: bool = False) -> None:
+        """Count a committed shard and hand it on."""
+        p = self.progress
+        p.rows_out += record.rows_out
+        if reused:
+            p.done += record.rows_in
+            p.reused += record.rows_in
+            p.rejected += record.rows_rejected
+        for consumer in self.consumers:
+            consumer.publish(record.shard)
+
+    def commit(
+        self,
+        shard: int,
+        generation: int,
+        content: str,
+        rows_in: int,
+        table: pa.Table,
+        rejects: Sequence[tuple[str, Reject]],
+        *,
+        grouped: int = 0,
+    ) -> CommitRecord:
+        """Write and publish one shard durably (blocking; called from a thread)."""
+        refused = rejects_table(self.planned.id, rejects)
+        data, rejects_file = self.store.write(shard, table, refused)
+        record = CommitRecord(
+            shard=shard,
+            generation=generation,
+            fingerprint=self.store.fingerprint,
+            input=content,
+            rows_in=rows_in,
+            rows_out=table.num_rows,
+            rows_rejected=len(rejects),
+            fan_out=table.num_rows + len(rejects) + grouped - rows_in,
+            rows_grouped=grouped,
+            data=data,
+            rejects=rejects_file,
+            rejected_by_code=count_codes(rejects),
+            attempt=self.scope.attempt,
+        )
+        if not record.balances:
+            raise StageBug(f"stage '{self.planned.id}': the books of shard {shard} do not balance: {record}")
+        return self.store.commit_shard(record)
+
+    def upstream_total(self) -> int | None:
+        """Return the number of input rows once the upstream stage has them all, else None."""
+        if self.progress.total is None and self.upstream is not None:
+            sealed, records = self.upstream.sealed, self.upstream.records
+            if sealed is not None and len(records) >= sealed:
+                self.progress.total = sum(records[shard].rows_out for shard in range(sealed))
+        return self.progress.total
+
+    def check_reject_rate(self) -> None:
+        """Raise `RejectRateError` if more rows were rejected than allowed, whatever the rest will do.
+
+        The rate is rejects over input rows, or over rows made where a stage makes several from one.
+        """
+        p = self.progress
+        total = self.upstream_total() if self.upstream else p.done
+        rows = None if total is None else max(total, p.rows_out + p.rejected)
+        if not rows or p.rejected <= self.planned.max_reject_rate * rows:
+            return
+        raise RejectRateError(
+            f"stage '{self.planned.id}' rejected {p.rejected:,} of {rows:,} rows "
+            f"({p.rejected / rows:.1%}), above max_reject_rate {self.planned.max_reject_rate:.1%}"
+            f"{self.top_codes()}. Output written so far is kept; see 'prefmill rejects --stage {self.planned.id}', or "
+            "raise limits.max_reject_rate"
+        )
+
+    def top_codes(self) -> str:
+        """Return the most frequent codes of committed shards as text."""
+        counts: dict[str, int] = {}
+        for record in self.store.records.values():
+            for code, n in record.rejected_by_code.items():
+                counts[code] = counts.get(code, 0) + n
+        top = sorted(counts.items(), key=lambda c: -c[1])[:3]
+        return ": " + ", ".join(f"{code} {n:,}" for code, n in top) if top else ""

@@ -1,0 +1,171 @@
+"""Runs a source: cuts its rows into shards, gives them ids, sets duplicates aside.
+
+A source is read from its start on every run that has not sealed it; shards that are committed already are skipped
+after their ids were noted. The input's digest is part of the fingerprint, so the same rows come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import CorruptStore, PipelineError, StageBug
+from pipeline.ids import content_id
+from pipeline.plan.plan import PlannedStage
+from pipeline.run.node import Node, RunScope
+from pipeline.stage import Source
+from pipeline.store.commits import CommitRecord
+from pipeline.store.idset import IdSet
+from pipeline.types import Json, Reject
+
+_MAX_ID = 200
+
+
+class SourceNode(Node):
+    """Runs a `Source`."""
+
+    def __init__(self, scope: RunScope, planned: PlannedStage) -> None:
+        """Take no feed: a source starts the flow."""
+        super().__init__(scope, planned, None)
+        self.stage: Source = planned.stage  # type: ignore[assignment]  # the segment builds nodes by kind
+        self._halt = threading.Event()
+
+    async def work(self) -> None:
+        """Commit shard after shard, or hand on what is sealed."""
+        sealed = self.store.sealed
+        if sealed is not None:
+            for shard in range(sealed):
+                self.publish(self.store.records[shard], reused=True)
+            return
+        shards = _cut(self._read(), self.scope.limits.shard_rows, self.scope.limits.shard_bytes)
+        number = 0
+        try:
+            while not self.scope.stop.is_set:
+                record = await asyncio.to_thread(self._next, shards, number)
+                if record is None:
+                    await asyncio.to_thread(self.store.seal, number)
+                    return
+                self.publish(record)
+                number += 1
+        finally:
+            self._halt.set()
+
+    def _next(self, shards: Iterator[tuple[list[pa.Table], list[Reject]]], number: int) -> CommitRecord | None:
+        try:
+            part = next(shards, None)
+        except PipelineError:
+            raise
+        except Exception as e:
+            raise StageBug(f"source '{self.planned.id}' ({self.stage.name}) raised {type(e).__name__}: {e}") from e
+        if part is None:
+            return None
+        tables, rejects = part
+        schema = self.planned.schema_out
+        table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
+        rows_in = table.num_rows + len(rejects)
+        self.progress.done += rows_in
+        self.progress.rejected += len(rejects)
+        known = self.store.records.get(number)
+        if known is not None:
+            if (known.rows_in, known.rows_out) != (rows_in, table.num_rows):
+                raise CorruptStore(
+                    f"source '{self.planned.id}' gives {rows_in} rows for shard {number}, {known.rows_in} are committed; "
+                    "its input changed although its digest did not"
+                )
+            self.progress.reused += rows_in
+            return known
+        pairs = [(str(r.row.get("id") or f"record-{number}-{i}"), r) for i, r in enumerate(rejects)]
+        return self.commit(number, 0, "source", rows_in, table, pairs)
+
+    def _read(self) -> Iterator[pa.Table | Reject]:
+        """Yield rows with ids and rejects, in order, up to the run's limit."""
+        seen = IdSet()
+        left = self.scope.run_limit
+        for partition in self.stage.partitions():
+            for item in self.stage.read(partition):
+                if self._halt.is_set() or left == 0:
+                    return
+                if isinstance(item, Reject):
+                    yield item
+                    continue
+                for part in self._with_ids(item, seen):
+                    if isinstance(part, Reject):
+                        yield part
+                        continue
+                    kept = part if left is None else part.slice(0, left)
+                    left = None if left is None else left - kept.num_rows
+                    yield kept
+
+    def _with_ids(self, batch: pa.RecordBatch, seen: IdSet) -> Iterator[pa.Table | Reject]:
+        names = [f.name for f in self.planned.schema_out]
+        given = "id" in batch.schema.names
+        rows = batch.to_pylist() if not given else None
+        ids: list[Any] = (
+            batch.column("id").to_pylist() if given else [_content_id(self.stage.name, r) for r in rows or ()]
+        )
+        fine = [isinstance(i, str) and 0 < len(i) <= _MAX_ID for i in ids]
+        new = seen.add([i if ok else f"bad-{n}" for n, (i, ok) in enumerate(zip(ids, fine, strict=True))])
+        table = pa.Table.from_batches([batch])
+        if not given:
+            table = table.append_column("id", pa.array(ids, pa.string()))
+        table = table.select(names).cast(self.planned.schema_out)
+        mask = [a and b for a, b in zip(fine, new, strict=True)]
+        if all(mask):
+            yield table
+            return
+        yield from _rejected(table, ids, fine, new)
+        yield table.filter(pa.array(mask))
+
+
+def _rejected(table: pa.Table, ids: Sequence[Any], fine: Sequence[bool], new: Sequence[bool]) -> Iterator[Reject]:
+    for position, (row_id, ok, first) in enumerate(zip(ids, fine, new, strict=True)):
+        if not ok:
+            row = table.slice(position, 1).to_pylist()[0]
+            yield Reject(row, "source.bad_id", f"id {str(row_id)[:80]!r}; expected text of 1 to {_MAX_ID} characters")
+        elif not first:
+            row = table.slice(position, 1).to_pylist()[0]
+            yield Reject(row, "source.duplicate", f"a row with id '{row_id}' came before (same content, or same id)")
+
+
+def _content_id(stage_name: str, row: dict[str, Any]) -> str:
+    return content_id(stage_name, _plain(row))
+
+
+def _plain(value: Any) -> Json:
+    """Turn an Arrow value into JSON values; what JSON has no type for becomes its text with the type's name."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else f"float:{value}"
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return f"{type(value).__name__}:{value}"
+
+
+def _cut(items: Iterator[pa.Table | Reject], rows: int, nbytes: int) -> Iterator[tuple[list[pa.Table], list[Reject]]]:
+    """Group rows into shards of at most `rows` rows and about `nbytes` bytes, rejects with the rows around them."""
+    tables: list[pa.Table] = []
+    rejects: list[Reject] = []
+    have = size = 0
+    for item in items:
+        if isinstance(item, Reject):
+            rejects.append(item)
+            continue
+        rest = item
+        while rest.num_rows:
+            per_row = max(1, rest.nbytes // rest.num_rows)
+            take = max(1, min(rows - have, (nbytes - size) // per_row, rest.num_rows))
+            tables.append(rest.slice(0, take))
+            have, size = have + take, size + take * per_row
+            rest = rest.slice(take)
+            if have >= rows or size + per_row > nbytes:
+                yield tables, rejects
+                tables, rejects, have, size = [], [], 0, 0
+    if tables or rejects:
+        yield tables, rejects

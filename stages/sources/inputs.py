@@ -1,0 +1,155 @@
+"""Find the files of an input, say what identifies them, and check their columns before a run.
+
+Three shapes: a file, a folder of files of one kind, a folder written by `datasets.save_to_disk`. Checks read headers
+and the first records only; hashing reads the bytes once, in blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.api import PrerequisiteError
+from stages.sources.arrowfiles import InputFile, Kind, arrow_batches, arrow_schema
+from stages.sources.jsonfiles import Broken, read_records
+
+_KINDS: dict[str, Kind] = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json",
+                           ".arrow": "arrow"}
+_SAMPLE = 100
+
+
+def find_files(path: Path, split: str | None) -> list[InputFile]:
+    """Return the files of an input, sorted by name.
+
+    Raises:
+        PrerequisiteError: if there is no file that can be read, or files of several kinds.
+    """
+    if path.is_file():
+        return [InputFile(path.name, path, _kind_of(path))]
+    if not path.is_dir():
+        raise PrerequisiteError(f"input '{path}' is not there; give an existing file or folder (a relative path is "
+                                "taken from the recipe's folder)")
+    if (path / "dataset_dict.json").is_file():
+        path = _split_folder(path, split)
+        split = None
+    names = _saved_files(path) if (path / "state.json").is_file() else _data_files(path, split)
+    files = [InputFile(name, path / name, _kind_of(path / name)) for name in names]
+    kinds = sorted({f.kind for f in files})
+    if len(kinds) != 1:
+        found = f"files of several kinds ({', '.join(kinds)})" if kinds else "no .parquet, .jsonl or .json file"
+        of = f" of split '{split}'" if split else ""
+        raise PrerequisiteError(f"input folder '{path}' holds {found}{of}; expected files of one kind")
+    return files
+
+
+def _kind_of(path: Path) -> Kind:
+    if path.suffix not in _KINDS:
+        raise PrerequisiteError(f"input '{path}' has the ending '{path.suffix}'; expected one of {', '.join(_KINDS)}")
+    return _KINDS[path.suffix]
+
+
+def _split_folder(path: Path, split: str | None) -> Path:
+    splits = _listed(path / "dataset_dict.json", "splits")
+    if split is None or split not in splits:
+        raise PrerequisiteError(f"input folder '{path}' holds the splits {', '.join(splits)}; expected 'split' to name "
+                                f"one, got {split!r}")
+    return path / split
+
+
+def _saved_files(path: Path) -> list[str]:
+    return [entry["filename"] for entry in _listed(path / "state.json", "_data_files")]
+
+
+def _listed(path: Path, key: str) -> list[Any]:
+    try:
+        listed: list[Any] = json.loads(path.read_text("utf-8"))[key]
+        return listed
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise PrerequisiteError(f"'{path}' is not what datasets.save_to_disk writes: {e!r}") from None
+
+
+def _data_files(path: Path, split: str | None) -> list[str]:
+    names = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.suffix in _KINDS and p.suffix != ".arrow")
+    names = [n for n in names if Path(n).name not in ("dataset_info.json", "dataset_infos.json")]
+    if split is None:
+        return names
+    wanted = re.compile(rf"(^|/){re.escape(split)}([-_.0-9/]|$)")
+    return [n for n in names if wanted.search(n)]
+
+
+def file_digest(file: InputFile) -> list[str]:
+    """Return name and SHA-256 of a file.
+
+    Raises:
+        PrerequisiteError: if it cannot be read.
+    """
+    try:
+        with file.path.open("rb") as f:
+            return [file.name, hashlib.file_digest(f, "sha256").hexdigest()]
+    except OSError as e:
+        raise PrerequisiteError(f"input '{file.path}' cannot be read: {e.strerror}") from None
+
+
+def has_rows(file: InputFile) -> bool:
+    """Return whether a file holds any record."""
+    if file.kind == "parquet":
+        return bool(pq.read_metadata(file.path).num_rows)
+    if file.kind == "arrow":
+        return any(batch.num_rows for batch in arrow_batches(file, arrow_schema(file).names[:1]))
+    return next(iter(read_records(file.path)), None) is not None
+
+
+def check_json_column(file: InputFile, column: str) -> None:
+    """Look at the first records for the prompt column.
+
+    Raises:
+        PrerequisiteError: if it is in none of them, or holds neither text nor a list in any.
+    """
+    sample = [r for r in islice(read_records(file.path), _SAMPLE) if not isinstance(r, Broken)]
+    values = [r[column] for r in sample if r.get(column) is not None]
+    if sample and not any(column in r for r in sample):
+        found = sorted({name for r in sample for name in r})
+        raise PrerequisiteError(f"input '{file.path}' has no column '{column}' in its first {len(sample)} records; "
+                                f"found {', '.join(found)}")
+    if values and not any(isinstance(v, str | list) for v in values):
+        raise PrerequisiteError(f"column '{column}' of input '{file.path}' holds {type(values[0]).__name__}; expected "
+                                "text or lists of messages")
+
+
+def check_arrow_column(schema: pa.Schema, column: str, where: str) -> None:
+    """Look at a schema for the prompt column.
+
+    Raises:
+        PrerequisiteError: if it is missing, or neither text nor a list of messages.
+    """
+    require_column(schema, column, where)
+    kind = schema.field(column).type
+    if not (is_text(kind) or _is_messages(kind)):
+        raise PrerequisiteError(f"column '{column}' of {where} has type {kind}; expected text or a list of messages "
+                                "(struct of role and content)")
+
+
+def require_column(schema: pa.Schema, column: str, where: str) -> None:
+    """Raise `PrerequisiteError` naming the columns there are if one is missing."""
+    if column not in schema.names:
+        raise PrerequisiteError(f"{where} has no column '{column}'; found {', '.join(schema.names) or 'none'}")
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type holds text, plain or dictionary-encoded."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value))
+
+
+def _is_messages(kind: pa.DataType) -> bool:
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_struct(kind.value_type):
+        return False
+    names = {kind.value_type.field(i).name for i in range(kind.value_type.num_fields)}
+    return {"role", "content"} <= names

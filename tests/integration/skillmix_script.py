@@ -1,0 +1,79 @@
+"""Replies for the recipe `skillmix_server.yaml`: the mock server runs this file with `--script`.
+
+`reply(request, text, salt)` recognises our prompt templates by their wording and answers each as a good model would,
+as a pure function of the conversation and the salt.
+"""
+
+import hashlib
+import json
+import re
+
+TOPICS = "choosing good tools,planning a week,fixing common mistakes,buying with care,teaching a child".split(",")
+VERBS = "weighing,sequencing,estimating,diagnosing,explaining,comparing,summarising,persuading".split(",")
+OBJECTS = "trade_offs,steps,quantities,causes,terms,risks,benefits,exceptions".split(",")
+QUERY_TYPES = "how to,troubleshooting,decision help,explanation,short writing,review".split(",")
+WORDS = "start with the part you know best then check it once more before you go on and keep a short note".split()
+
+
+def number(*parts):
+    text = "\0".join(map(str, parts))
+    return int(hashlib.blake2b(text.encode(), digest_size=6).hexdigest(), 16)
+
+
+def reply(request, text, salt):
+    """Return the content of one choice."""
+    messages = request.get("messages") or []
+    last = messages[-1]["content"] if messages else text
+    for mark, answer in ANSWERS:
+        found = re.search(mark, last)
+        if found:
+            return answer(found, last, salt)
+    return respond(last, salt)
+
+
+def topics(found, last, salt):
+    n = int(found[1])
+    return json.dumps([TOPICS[i % len(TOPICS)] for i in range(n)])
+
+
+def skills(found, last, salt):
+    start = number(last)
+    names = [f"{VERBS[(start + i) % 8]}_{OBJECTS[(start // 8 + 3 * i) % 8]}" for i in range(int(found[1]))]
+    items = [{"name": n, "definition": f"Shows {n.replace('_', ' ')} in the answer."} for n in names]
+    return "```json\n" + json.dumps(items, indent=1) + "\n```"
+
+
+def query_types(found, last, salt):
+    names = [QUERY_TYPES[i % len(QUERY_TYPES)] for i in range(int(found[1]))]
+    return json.dumps([{"name": n, "definition": f"The person wants {n}.", "examples": [f"An example of {n}."]}
+                       for n in names])
+
+
+def instruction(found, last, salt):
+    wanted = re.findall(r"^Skills: (.+)$", last, re.MULTILINE)[-1].split(", ")
+    return ("### Instruction\nMy club meets twice a month and I must prepare a short talk by Friday. Help me with "
+            f"{' and '.join(s.replace('_', ' ') for s in wanted)}, in plain words (case {number(last, salt) % 10**6}).")
+
+
+def critique(found, last, salt):
+    return "1. Both skills matter.\n2. The form fits.\n3. The audience is missing.\n4. 'Help me' is bland.\n5. Keep the club."
+
+
+def rewrite(found, last, salt):
+    return ("### Instruction\nTwelve beekeepers, most of them retired, expect a ten-minute talk from me on Friday. I "
+            f"need {found[1].replace('_', ' ')} in plain words; what should I say (case {number(last, salt) % 10**6})?")
+
+
+def respond(last, salt):
+    start, length = number(last, salt), 12 + number(salt, last) % 25
+    return f"Answer {start % 10**6}: " + " ".join(WORDS[(start >> (i % 30)) % len(WORDS)] for i in range(length)) + "."
+
+
+ANSWERS = (
+    (r"Name (\d+) topics", topics),
+    (r"Name (\d+) skills", skills),
+    (r"Name (\d+) query types", query_types),
+    (r"Look at your instruction with the eyes", critique),
+    (r"improved instruction.*need every one of these skills: ([^.]+)\.", rewrite),
+    (r"Write one instruction that a person might give", instruction),
+)

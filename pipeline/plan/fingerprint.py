@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeline.plan.plan import Plan, PlannedStage
 from pipeline.registry import STAGES, registered
 from pipeline.schema import schema_json
-from pipeline.stage import Source
+from pipeline.stage import RowStage, Source, TableStage
 from pipeline.types import Json, digest_of
 
 FINGERPRINT_VERSION = 1
@@ -67,6 +67,9 @@ def _document(plan: Plan, planned: PlannedStage, identities: Mapping[str, Json],
         "engines": {role: identities[name] for role, name in planned.roles.items()},
         "inputs": schema_json(stage.inputs),
         "outputs": schema_json(planned.schema_out),
+        "lineage": list(_lineage(planned)),
+        "barrier": planned.is_barrier,
+        "accounting": stage.accounting if isinstance(stage, TableStage) else "rows",
         "seed": plan.recipe.seed,
         "from": planned.upstream,
     }
@@ -74,6 +77,11 @@ def _document(plan: Plan, planned: PlannedStage, identities: Mapping[str, Json],
         document["source"] = dict(stage.digest())
         document["limit"] = limit
     return document
+
+
+def _lineage(planned: PlannedStage) -> tuple[str, ...]:
+    stage = planned.stage
+    return ("parent_id",) if isinstance(stage, RowStage) and stage.fan_out else stage.lineage
 
 
 def _foreign_package(stage_name: str) -> str | None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.errors import RejectRateError, StageBug
+from pipeline.errors import StageBug
 from pipeline.plan.plan import Plan, PlannedStage
 from pipeline.plan.recipe import Limits
 from pipeline.run.books import count_codes, rejects_table
 from pipeline.run.control import EngineSlot, Progress, StageProgress, StopFlag
+from pipeline.run.rate import check_reject_rate
 from pipeline.store.commits import CommitRecord
 from pipeline.store.run_store import StageStore
 from pipeline.types import Reject
@@ -154,27 +155,6 @@ class Node(ABC):
         return self.progress.total
 
     def check_reject_rate(self) -> None:
-        """Raise `RejectRateError` if more rows were rejected than allowed, whatever the rest will do.
-
-        The rate is rejects over input rows, or over rows made where a stage makes several from one.
-        """
-        p = self.progress
-        total = self.upstream_total() if self.upstream else p.done
-        rows = None if total is None else max(total, p.rows_out + p.rejected)
-        if not rows or p.rejected <= self.planned.max_reject_rate * rows:
-            return
-        raise RejectRateError(
-            f"stage '{self.planned.id}' rejected {p.rejected:,} of {rows:,} rows "
-            f"({p.rejected / rows:.1%}), above max_reject_rate {self.planned.max_reject_rate:.1%}"
-            f"{self.top_codes()}. Output written so far is kept; see 'prefmill rejects --stage {self.planned.id}', or "
-            "raise limits.max_reject_rate"
-        )
-
-    def top_codes(self) -> str:
-        """Return the most frequent codes of committed shards as text."""
-        counts: dict[str, int] = {}
-        for record in self.store.records.values():
-            for code, n in record.rejected_by_code.items():
-                counts[code] = counts.get(code, 0) + n
-        top = sorted(counts.items(), key=lambda c: -c[1])[:3]
-        return ": " + ", ".join(f"{code} {n:,}" for code, n in top) if top else ""
+        """Raise `RejectRateError` if more rows were rejected than allowed, whatever the rest will do."""
+        self.progress.total = self.upstream_total() if self.upstream else self.progress.done
+        check_reject_rate(self.planned, self.progress, self.store)

@@ -73,8 +73,8 @@ class SourceNode(Node):
         if known is not None:
             if (known.rows_in, known.rows_out) != (rows_in, table.num_rows):
                 raise CorruptStore(
-                    f"source '{self.planned.id}' gives {rows_in} rows for shard {number}, {known.rows_in} are committed; "
-                    "its input changed although its digest did not"
+                    f"source '{self.planned.id}' gives {rows_in} rows for shard {number}, {known.rows_in} are "
+                    "committed; its input changed although its digest did not"
                 )
             self.progress.reused += rows_in
             return known
@@ -103,10 +103,10 @@ class SourceNode(Node):
     def _with_ids(self, batch: pa.RecordBatch, seen: IdSet) -> Iterator[pa.Table | Reject]:
         names = [f.name for f in self.planned.schema_out]
         given = "id" in batch.schema.names
-        rows = batch.to_pylist() if not given else None
-        ids: list[Any] = (
-            batch.column("id").to_pylist() if given else [_content_id(self.stage.name, r) for r in rows or ()]
-        )
+        if given:
+            ids: list[Any] = batch.column("id").to_pylist()
+        else:
+            ids = [_content_id(self.stage.name, row) for row in batch.to_pylist()]
         fine = [isinstance(i, str) and 0 < len(i) <= _MAX_ID for i in ids]
         new = seen.add([i if ok else f"bad-{n}" for n, (i, ok) in enumerate(zip(ids, fine, strict=True))])
         table = pa.Table.from_batches([batch])

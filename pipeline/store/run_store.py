@@ -43,7 +43,6 @@ class StageStore:
         self.folder, self.fingerprint = folder, fingerprint
         self.data, self.rejects = folder / "data", folder / "rejects"
         self.commits, self.journals = folder / "commits", folder / "journal"
-        self.superseded: dict[int, CommitRecord] = {}
 
     def prepare(self) -> None:
         """Create the folders."""
@@ -65,19 +64,26 @@ class StageStore:
     @property
     def sealed(self) -> int | None:
         """Return the number of shards once it is known, None before."""
-        path = self.folder / "sealed.json"
-        try:
-            return int(json.loads(path.read_bytes())["shards"])
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError) as e:
-            raise CorruptStore(f"'{path}' cannot be read: {e}") from e
+        return self._last_seal()[1]
 
     def seal(self, shards: int) -> None:
-        """Say how many shards there are; the same number may be said again."""
-        content = canonical_json({"shards": shards}) + b"\n"
-        if not put_if_absent(self.folder / "sealed.json", content) and self.sealed != shards:
-            raise CorruptStore(f"'{self.folder}' was sealed with {self.sealed} shards, this run counts {shards}")
+        """Say how many shards there are; a later word counts (a data-set stage made again may cut otherwise)."""
+        generation, known = self._last_seal()
+        if known != shards:
+            name = "sealed.json" if known is None else f"sealed.g{generation + 1}.json"
+            put_if_absent(self.folder / name, canonical_json({"shards": shards}) + b"\n")
+
+    def _last_seal(self) -> tuple[int, int | None]:
+        generation = 0
+        while (self.folder / f"sealed.g{generation + 1}.json").exists():
+            generation += 1
+        path = self.folder / (f"sealed.g{generation}.json" if generation else "sealed.json")
+        try:
+            return generation, int(json.loads(path.read_bytes())["shards"])
+        except FileNotFoundError:
+            return 0, None
+        except (ValueError, KeyError, TypeError) as e:
+            raise CorruptStore(f"'{path}' cannot be read: {e}; nothing was changed") from e
 
     def journal(self, shard: int, attempt: str) -> Journal:
         """Open the journal of an unfinished shard."""

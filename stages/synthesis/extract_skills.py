@@ -71,7 +71,10 @@ class ExtractSkills(RowStage):
         query_types, *skills = _all_or_first_error(await asyncio.gather(*asked, return_exceptions=True))
         found = [_row(row, "skill", topic, item) for topic, items in zip(names, skills, strict=True) for item in items]
         found += [_row(row, "query_type", None, item) for item in query_types]
-        return list({(r["kind"], r["name"]): r for r in reversed(found)}.values())[::-1]
+        first: dict[tuple[str, str], Row] = {}
+        for made in found:
+            first.setdefault((made["kind"], made["name"]), made)
+        return list(first.values())
 
     async def _list(self, ctx: StageContext, row: Row, question: int, n: int,
                     messages: tuple[Message, ...]) -> list[Item]:

@@ -27,7 +27,7 @@ def unrepeated_sets(skills: int, k: int, n: int, seed: int) -> list[tuple[int, .
                          "different sets")
     if 2 * n > possible:
         every = sorted(combinations(range(skills), k), key=lambda s: derive_seed(seed, "set", *s))
-        return [_shuffled(s, seed) for s in every[:n]]
+        return [_shuffled(s, derive_seed(seed, "order", *s)) for s in every[:n]]
     drawn: dict[frozenset[int], tuple[int, ...]] = {}
     draw = 0
     while len(drawn) < n:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
@@ -19,11 +20,22 @@ from pipeline.types import Json
 
 ResumeMode = Literal["refuse", "recompute", "never"]
 
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run was started from, so that its rejects can be tried again without naming all that once more."""
+
+    path: str
+    text: str
+    overrides: Mapping[str, Json]
+    limit: int | None
+
+
 _PACKAGES = ("prefmill", "pyarrow", "torch", "transformers", "openai", "aiohttp", "datasets")
 
 
 def settle_plan(
-    store: RunStore, plan: Plan, fingerprints: Mapping[str, Fingerprint], recipe_text: str, mode: ResumeMode
+    store: RunStore, plan: Plan, fingerprints: Mapping[str, Fingerprint], origin: Origin, mode: ResumeMode
 ) -> PlanRecord:
     """Compare the plan with the folder's plan log, append to it where it is new, and return the one that counts.
 
@@ -34,7 +46,7 @@ def settle_plan(
     last = store.latest_plan()
     if last is None:
         store.prepare()
-        return store.record_plan(_run_facts(plan, recipe_text, None), fingerprints)
+        return store.record_plan(_run_facts(plan, origin, None), fingerprints)
     if mode == "never":
         raise ResumeError(
             f"run folder '{store.folder}' already holds a run of '{last.run['name']}' and --resume never was given; "
@@ -52,17 +64,18 @@ def settle_plan(
         raise refuse_changes(name, changed, done, affected)
     if {i: f.digest for i, f in last.stages.items()} == {i: f.digest for i, f in fingerprints.items()}:
         return last
-    return store.record_plan(_run_facts(plan, recipe_text, last), fingerprints)
+    return store.record_plan(_run_facts(plan, origin, last), fingerprints)
 
 
-def _run_facts(plan: Plan, recipe_text: str, last: PlanRecord | None) -> dict[str, Json]:
+def _run_facts(plan: Plan, origin: Origin, last: PlanRecord | None) -> dict[str, Json]:
     """Return what is recorded about the run as a whole; a continued run keeps the shard sizes it began with."""
     limits = plan.recipe.limits
     shards = {"rows": limits.shard_rows, "bytes": limits.shard_bytes}
     return {
         "name": plan.recipe.name,
         "seed": plan.recipe.seed,
-        "recipe": recipe_text,
+        "recipe": origin.text,
+        "origin": {"recipe": origin.path, "overrides": dict(origin.overrides), "limit": origin.limit},
         "dataset": plan.recipe.dataset.model_dump(mode="json"),
         "shards": last.run["shards"] if last else shards,
         "packages": {p: v for p in _PACKAGES if (v := _version(p))},

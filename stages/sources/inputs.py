@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ def has_rows(file: InputFile) -> bool:
         return bool(pq.read_metadata(file.path).num_rows)
     if file.kind == "arrow":
         return any(batch.num_rows for batch in arrow_batches(file, arrow_schema(file).names[:1]))
-    return next(iter(read_records(file.path)), None) is not None
+    with closing(read_records(file.path)) as records:
+        return next(records, None) is not None
 
 
 def check_json_column(file: InputFile, column: str) -> None:
@@ -112,7 +114,8 @@ def check_json_column(file: InputFile, column: str) -> None:
     Raises:
         PrerequisiteError: if it is in none of them, or holds neither text nor a list in any.
     """
-    sample = [r for r in islice(read_records(file.path), _SAMPLE) if not isinstance(r, Broken)]
+    with closing(read_records(file.path)) as records:
+        sample = [r for r in islice(records, _SAMPLE) if not isinstance(r, Broken)]
     values = [r[column] for r in sample if r.get(column) is not None]
     if sample and not any(column in r for r in sample):
         found = sorted({name for r in sample for name in r})

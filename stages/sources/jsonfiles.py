@@ -6,9 +6,8 @@ A record that cannot be read is given as a `Broken`, so that one bad line costs 
 from __future__ import annotations
 
 import codecs
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +17,7 @@ from pipeline.api import PrerequisiteError
 MAX_RECORD = 1 << 27
 """Most bytes of one record (128 MiB)."""
 _BLOCK = 1 << 20
+_HEAD = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +29,23 @@ class Broken:
     message: str
 
 
-def read_records(path: Path) -> Iterator[dict[str, Any] | Broken]:
+def read_records(path: Path) -> Generator[dict[str, Any] | Broken, None, None]:
     """Yield the objects of a `.jsonl` file, or of a `.json` file that holds an array or one object a line.
 
     Raises:
         PrerequisiteError: if a JSON array ends or breaks in the middle.
     """
-    with path.open("rb") as f:
-        if path.suffix == ".json" and _starts_array(f):
-            yield from _array(f, path)
-        else:
-            f.seek(0)
+    if path.suffix == ".json" and _starts_array(path):
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            yield from _array(text, path)
+    else:
+        with path.open("rb") as f:
             yield from _lines(f)
 
 
-def _starts_array(f: IO[bytes]) -> bool:
-    head = f.read(_BLOCK).removeprefix(codecs.BOM_UTF8).lstrip()
-    f.seek(0)
-    return head.startswith(b"[")
+def _starts_array(path: Path) -> bool:
+    with path.open("rb") as f:
+        return f.read(_HEAD).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def _lines(f: IO[bytes]) -> Iterator[dict[str, Any] | Broken]:
@@ -83,9 +82,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"'{name}' is no JSON number")
 
 
-def _array(f: IO[bytes], path: Path) -> Iterator[dict[str, Any] | Broken]:
+def _array(text: IO[str], path: Path) -> Iterator[dict[str, Any] | Broken]:
     """Decode an array element by element; the buffer holds one block more than the largest element."""
-    text = io.TextIOWrapper(f, encoding="utf-8-sig", newline="")
     decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     buffer, number = _more(text, _BLOCK, path).lstrip()[1:], 0
     while True:
@@ -109,7 +107,7 @@ def _array(f: IO[bytes], path: Path) -> Iterator[dict[str, Any] | Broken]:
         buffer = rest.removeprefix(",")
 
 
-def _more(text: io.TextIOWrapper, size: int, path: Path) -> str:
+def _more(text: IO[str], size: int, path: Path) -> str:
     try:
         return text.read(size)
     except UnicodeDecodeError as e:

@@ -15,58 +15,55 @@ Pair = tuple[Ids, Ids]
 """Prompt ids (at least one) and response ids."""
 
 
-def score_pairs(model: LocalModel, pairs: Iterable[Pair]) -> dict[Pair, float]:
-    """Return the sum of log-probabilities (nats) of each response given its prompt.
+def score_pairs(model: LocalModel, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, float]]:
+    """Yield each unique pair with the sum of log-probabilities (nats) of its response given its prompt.
 
     Args:
         model: the loaded model.
         pairs: duplicates are computed once; an empty response scores 0.
 
-    Returns:
-        One sum per unique pair; not finite where the model overflowed.
+    Yields:
+        Pairs in an order of the passes' choosing; the sum is not finite where the model overflowed.
 
     Raises:
         Stopped: if the engine is closed meanwhile.
     """
     answers: dict[Ids, set[Ids]] = {}
-    scores: dict[Pair, float] = {}
-    for prompt, response in pairs:
+    for prompt, response in set(pairs):
         if response:
             answers.setdefault(prompt, set()).add(response)
         else:
-            scores[prompt, response] = 0.0
+            yield (prompt, response), 0.0
     for group in group_prompts(answers, model.pass_tokens):
         model.guard()
         done = model.read_prompts(group)
         rows = [(i, response) for i, prompt in enumerate(group) for response in answers[prompt]]
         for part in _parts(model, done, rows):
             for (i, response), score in zip(part, _score_part(model, done, part), strict=True):
-                scores[group[i], response] = score
-    return scores
+                yield (group[i], response), score
 
 
 _Row = tuple[int, Ids]
 
 
 def _parts(model: LocalModel, done: PromptPass, rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    """Cut rows, shortest response first, so that a pass and its keys and values stay within bounds."""
+    """Cut rows, alike lengths together, so that a pass and its cache stay within bounds; a part is in prompt order."""
     part: list[_Row] = []
     longest = max(len(p) for p in done.prompts)
     for row in sorted(rows, key=lambda r: (len(r[1]), r)):
         width = len(row[1])
         over = (len(part) + 1) * width > model.pass_tokens or (len(part) + 1) * (longest + width) > model.row_slots
         if part and over:
-            yield part
+            yield sorted(part)
             part = []
         part.append(row)
-    yield part
+    yield sorted(part)
 
 
 def _score_part(model: LocalModel, done: PromptPass, rows: list[_Row]) -> list[float]:
-    """Score rows of one prompt pass; order is kept."""
+    """Score rows of one prompt pass, given in prompt order; the order is kept."""
     import torch
 
-    rows.sort(key=lambda r: r[0])
     device = model.device
     lengths = [len(response) for _, response in rows]
     queries = max(lengths) - 1

@@ -1,0 +1,125 @@
+"""Commands that look at a run: status, trace, verify."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.options import JsonOption, RunArgument, clip, print_json, print_table
+
+if TYPE_CHECKING:
+    from pipeline.store.manifest import RunView
+    from pipeline.store.trace import Level
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(status)
+    app.command()(trace)
+    app.command()(verify)
+
+
+def status(run: RunArgument, json_: JsonOption = False) -> None:
+    """Show how far a run is, stage by stage."""
+    from pipeline.store.manifest import open_run
+
+    view = open_run(run)
+    stages: list[dict[str, Any]] = [
+        {
+            "stage": s.id,
+            "shards": len(s.records),
+            "of": s.sealed,
+            "rows_in": s.rows_in,
+            "rows_out": s.rows_out,
+            "rejects": dict(s.rejects_by_code),
+            "fingerprint": s.fingerprint.digest,
+        }
+        for s in view.stages.values()
+    ]
+    state = "finished" if view.finished else "unfinished"
+    if json_:
+        print_json({"run": view.name, "folder": str(view.folder), "state": state, "stages": stages})
+        return
+    typer.echo(f"run '{view.name}' in {view.folder}: {state}{_progress(view)}")
+    rows = [
+        [s["stage"], f"{s['shards']}/{s['of'] or '?'}", f"{s['rows_in']:,}", f"{s['rows_out']:,}", _codes(s["rejects"])]
+        for s in stages
+    ]
+    print_table(["stage", "shards", "rows in", "rows out", "rejects"], rows)
+
+
+def _codes(codes: dict[str, int]) -> str:
+    return ", ".join(f"{code} {n:,}" for code, n in codes.items()) or "-"
+
+
+def _progress(view: RunView) -> str:
+    try:
+        last = json.loads((view.folder / "progress.json").read_bytes())
+        return f" (last start: {last['state']} after {last['seconds']} s)"
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def trace(
+    run: RunArgument,
+    row_id: Annotated[str, typer.Argument(help="Id of a row of any stage, such as a pair.", show_default=False)],
+    json_: JsonOption = False,
+) -> None:
+    """Show the whole descent of a row: every stage, its options, prompts, models and what it added."""
+    from pipeline.store.manifest import open_run
+    from pipeline.store.trace import trace as climb
+
+    levels = climb(open_run(run), row_id)
+    if json_:
+        print_json([_level(level) for level in levels])
+        return
+    for level in levels:
+        _print_level(level)
+
+
+def _level(level: Level) -> dict[str, Any]:
+    kept = ("stage", "version", "package", "config", "prompts", "engines", "source", "seed")
+    return {
+        "stage": level.stage_id,
+        "made_by": {k: level.document[k] for k in kept if level.document.get(k) not in (None, {})},
+        "rows": [{c: row[c] for c in level.added} for row in level.rows],
+    }
+
+
+def _print_level(level: Level) -> None:
+    document = level.document
+    typer.echo(f"\n{level.stage_id}  ({document['stage']} v{document['version']}, run seed {document['seed']})")
+    typer.echo(f"  options: {json.dumps(document['config'], ensure_ascii=False)}")
+    for name, digest in document["prompts"].items():
+        typer.echo(f"  prompt template {name}: sha256 {digest}")
+    for role, identity in document["engines"].items():
+        facts = ", ".join(f"{k} {_short(v)}" for k, v in identity.items() if v is not None)
+        typer.echo(f"  role {role}: {facts}")
+    for row in level.rows:
+        typer.echo(f"  row {row['id']}")
+        for column in level.added:
+            if column != "id":
+                typer.echo(f"    {column}: {_short(row[column])}")
+
+
+def _short(value: Any) -> str:
+    return clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str), 400)
+
+
+def verify(run: RunArgument) -> int:
+    """Check every file of a run against its records: hashes, counts, ids, books. Exit code 8 if anything is wrong."""
+    from pipeline.errors import CorruptStore
+    from pipeline.store.manifest import open_run
+    from pipeline.store.verify import verify as check
+
+    view = open_run(run)
+    problems = check(view)
+    for line in problems:
+        typer.echo(line)
+    shards = sum(len(s.records) for s in view.stages.values())
+    if problems:
+        raise CorruptStore(f"run '{view.name}': {len(problems)} problems in {shards} shards; nothing was changed")
+    typer.echo(f"ok: {shards} shards of {len(view.stages)} stages, hashes, counts, ids and books agree")
+    return 0

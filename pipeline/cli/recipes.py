@@ -1,0 +1,71 @@
+"""Commands about a recipe: validate, plan, schema. None of them loads a model or contacts an endpoint."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline.cli.options import (
+    LimitOption,
+    RecipeArgument,
+    RunDirOption,
+    SetOption,
+    overrides_of,
+    print_json,
+    print_table,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(validate)
+    app.command()(plan)
+    app.command()(schema)
+
+
+def validate(recipe: RecipeArgument, set_: SetOption = []) -> None:  # noqa: B006  typer wants the default as it is
+    """Check a recipe: names, options, columns, roles. Exit code 2 with the reason if it cannot run."""
+    from pipeline.run.session import RunRequest, prepare
+
+    checked = prepare(RunRequest(recipe, overrides_of(set_)))
+    typer.echo(f"ok: '{checked.recipe.name}', {len(checked.stages)} stages in {len(checked.segments)} segments")
+
+
+def plan(
+    recipe: RecipeArgument,
+    set_: SetOption = [],  # noqa: B006  typer wants the default as it is
+    run_dir: RunDirOption = None,
+    limit: LimitOption = None,
+) -> None:
+    """Show what a run would do: segments, columns, engines, and what is already done."""
+    from pipeline.plan.fingerprint import fingerprint_plan
+    from pipeline.run.session import RunRequest, prepare
+    from pipeline.store.run_store import RunStore, differences
+
+    request = RunRequest(recipe, overrides_of(set_), run_dir, limit)
+    checked = prepare(request)
+    fingerprints = fingerprint_plan(checked, limit)
+    store = RunStore(request.folder(checked.recipe.name))
+    last = store.latest_plan() if store.exists() else None
+    for number, segment in enumerate(checked.segments, 1):
+        typer.echo(f"segment {number}")
+        rows = []
+        for stage_id in segment:
+            planned = checked.stages[stage_id]
+            own = store.stage(stage_id, fingerprints[stage_id])
+            done = f"{len(own.records)} of {own.sealed or '?'} shards" if own.records else "nothing yet"
+            roles = ", ".join(f"{role}={name}" for role, name in planned.roles.items()) or "-"
+            added = ", ".join(planned.stage.outputs.names)
+            rows.append([stage_id, planned.stage.name, roles, added, done, fingerprints[stage_id].short])
+        print_table(["stage", "uses", "engines", "makes columns", "committed", "fingerprint"], rows)
+    for name, engine in checked.engines.items():
+        typer.echo(f"engine {name}: {engine.kind} {engine.model}")
+    typer.echo(f"run folder: {store.folder}")
+    for line in differences(last.stages, fingerprints) if last else []:
+        typer.echo(f"changed since the last run: {line}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of a recipe, for editors; it covers every installed stage and engine."""
+    from pipeline.plan.schema_json import recipe_schema
+
+    print_json(recipe_schema())

@@ -152,7 +152,11 @@ class GenResult:
 
     def to_json(self) -> dict[str, Json]:
         """Return JSON values that `from_json` reads back equal."""
-        return asdict(self)
+        samples = [
+            {"text": s.text, "finish_reason": s.finish_reason, "tokens": s.tokens, "logprob": s.logprob}
+            for s in self.samples
+        ]
+        return {"samples": samples, "prompt_tokens": self.prompt_tokens, "model": self.model}
 
     @staticmethod
     def from_json(value: Mapping[str, Json]) -> GenResult:

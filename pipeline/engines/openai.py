@@ -18,17 +18,17 @@ import random
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from pipeline.engines.base import Engine
 from pipeline.engines.http.bodies import RESERVED, Bodies
 from pipeline.engines.http.breaker import Breaker
 from pipeline.engines.http.caller import Caller, Limits
-from pipeline.engines.http.endpoint import check_url, is_loopback, resolve_endpoint
+from pipeline.engines.http.endpoint import Endpoint, check_url, is_loopback, resolve_endpoint
 from pipeline.engines.http.replies import Samples, read_samples
 from pipeline.engines.http.scoring import IdScorer, TextScorer
 from pipeline.engines.http.scoring_config import ScoringConfig
-from pipeline.engines.http.tokenization import LocalTokenizer, ServerTokenizer, Spans
+from pipeline.engines.http.tokenization import LocalTokenizer, ServerTokenizer, Spans, load_tokenizer
 from pipeline.engines.http.wire import Transport
 from pipeline.engines.retry import RetryPolicy
 from pipeline.errors import EngineError, RowError, Stopped
@@ -58,6 +58,8 @@ class OpenAIConfig(EngineConfig):
     `revision` is what the user knows of the served weights; servers do not tell. `base_url` may name this machine only;
     any other address comes from the environment variable `base_url_env`, the key from `api_key_env`.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # a refused URL may hold a password
 
     model: str = Field(min_length=1)
     revision: str | None = None
@@ -159,10 +161,12 @@ class OpenAIEngine(Engine):
         return self._name
 
     async def open(self) -> None:
-        """Make the session; sends nothing."""
+        """Load a local tokenizer if one is named and make the session; sends nothing."""
         await self.close()
         config = self.config
         endpoint = resolve_endpoint(config.base_url, config.base_url_env, config.api_key_env, os.environ)
+        folder = config.scoring.folder if config.scoring else None
+        local = None if folder is None else LocalTokenizer(await asyncio.to_thread(load_tokenizer, folder))
         transport = self._transport(endpoint)
         clock = asyncio.get_running_loop().time
         self._chat_url, self._text_url = f"{endpoint.base}/chat/completions", f"{endpoint.base}/completions"
@@ -171,10 +175,10 @@ class OpenAIEngine(Engine):
             Limits(config.max_connections, config.timeout_s, config.deadline_s, config.max_retry_after_s),
             RetryPolicy(config.max_attempts, config.backoff_s, config.backoff_max_s, config.unreachable_s / 4),
             Breaker(config.breaker_failures, config.breaker_window_s, config.unreachable_s, clock), self._rng)
-        self._scorer = self._make_scorer(caller, endpoint.root)
+        self._scorer = self._make_scorer(caller, endpoint.root, local)
         self._closed = False
 
-    def _transport(self, endpoint: Any) -> Transport:
+    def _transport(self, endpoint: Endpoint) -> Transport:
         config = self.config
         kind: Callable[..., Transport]
         if config.client == "official":
@@ -184,7 +188,7 @@ class OpenAIEngine(Engine):
         return kind(endpoint, config.max_connections, config.timeout_s, config.connect_timeout_s,
                     int(config.max_reply_mb * 2**20))
 
-    def _make_scorer(self, caller: Caller, root: str) -> IdScorer | TextScorer | None:
+    def _make_scorer(self, caller: Caller, root: str, local: LocalTokenizer | None) -> IdScorer | TextScorer | None:
         scoring = self.config.scoring
         if scoring is None:
             return None
@@ -196,10 +200,9 @@ class OpenAIEngine(Engine):
 
         if scoring.tokenizer == "text":
             return TextScorer(scoring, static, completions)
-        if scoring.folder is not None:
-            return IdScorer(scoring, Spans(LocalTokenizer(scoring.folder)), static, completions)
-        server = ServerTokenizer(self.config.model, lambda route, body, parse: caller.call(root + route, body, parse))
-        return IdScorer(scoring, Spans(server), static, completions)
+        tokenizer = local or ServerTokenizer(self.config.model,
+                                             lambda route, body, parse: caller.call(root + route, body, parse))
+        return IdScorer(scoring, Spans(tokenizer), static, completions)
 
     async def close(self) -> None:
         """End waits and requests in flight with `Stopped`, drop connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
@@ -18,7 +19,6 @@ from pipeline.types import (
     Json,
     ScoreRequest,
     ScoreResult,
-    canonical_json,
     derive_seed,
 )
 
@@ -88,9 +88,8 @@ def _decoded(found: Json, decode: Callable[[Mapping[str, Json]], Result]) -> Res
 
 def request_key(identity_digest: str, kind: str, body: Json) -> str:
     """Return the key of a request in a journal: a hash of engine identity, kind and the full request."""
-    h = hashlib.blake2b(identity_digest.encode(), digest_size=16)
-    h.update(kind.encode() + b"\0" + canonical_json(body))
-    return h.hexdigest()
+    text = json.dumps([identity_digest, kind, body], sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
 
 
 class RunContext:

@@ -11,7 +11,6 @@ from pipeline.run.control import run_together
 from pipeline.run.node import Node, RunScope, ShardFeed
 from pipeline.run.rows import RowNode
 from pipeline.run.sources import SourceNode
-from pipeline.run.tables import DatasetNode, TableNode
 from pipeline.stage import RowStage, Source
 
 
@@ -53,6 +52,8 @@ def _node(scope: RunScope, planned: PlannedStage, nodes: dict[str, Node]) -> Nod
     feed = _feed_of(scope, planned, nodes)
     if isinstance(planned.stage, RowStage):
         return RowNode(scope, planned, feed)
+    from pipeline.run.tables import DatasetNode, TableNode  # late: Arrow's compute functions take 8 MB
+
     return DatasetNode(scope, planned, feed) if planned.is_barrier else TableNode(scope, planned, feed)
 
 

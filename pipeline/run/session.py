@@ -23,6 +23,7 @@ from pipeline.run.node import Retry
 from pipeline.run.report import write_progress_file
 from pipeline.run.resume import Origin, ResumeMode, settle_plan
 from pipeline.run.runner import RunOptions, run_plan
+from pipeline.store.lazy_pandas import defer_pandas
 from pipeline.store.lease import run_lease
 from pipeline.store.manifest import RunView, open_run
 from pipeline.store.run_store import PlanRecord, RunStore
@@ -62,6 +63,7 @@ def run_recipe(request: RunRequest, display: Display, clock: Callable[[], float]
     Raises:
         PipelineError: with the exit code that the command returns; what was done stays.
     """
+    defer_pandas()
     plan = prepare(request)
     fingerprints = fingerprint_plan(plan, request.limit)
     store = RunStore(request.folder(plan.recipe.name))

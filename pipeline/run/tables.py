@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from pipeline.errors import PipelineError, PlanError, StageBug
 from pipeline.plan.plan import PlannedStage
-from pipeline.run.books import check_table
 from pipeline.run.context import JournaledEngine, RunContext
 from pipeline.run.control import run_together
 from pipeline.run.node import Node, RunScope, ShardFeed
+from pipeline.run.table_books import check_table
 from pipeline.schema import missing_or_unlike
 from pipeline.stage import TableResult, TableStage
 from pipeline.store.commits import CommitRecord

@@ -7,6 +7,7 @@ know how responses will be scored; it keeps the policy's own log-probability whe
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -89,11 +90,14 @@ def with_system(messages: tuple[Message, ...], system: str | None) -> tuple[Mess
     return ({"role": "system", "content": system}, *messages)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def problem_of(sample: Sample) -> tuple[str, str] | None:
     """Return the reject code and message of a sample that must not become a row, else None."""
     if sample.finish_reason == "content_filter":
         return "responses.filtered", "finish_reason is 'content_filter'; expected 'stop' or 'length'"
-    if any("\ud800" <= c <= "\udfff" for c in sample.text):
+    if _SURROGATE.search(sample.text):
         return "responses.bad_text", "the response holds lone surrogates; shown here as U+FFFD"
     if not sample.text.strip():
         return "responses.empty", f"the response has no text (finish_reason '{sample.finish_reason}')"
@@ -111,4 +115,4 @@ def _child(shared: Row, draw: int, sample: Sample) -> Row | Reject:
 
 
 def _replace_surrogates(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _SURROGATE.sub("\ufffd", text)

@@ -66,7 +66,7 @@ def invalid_rows(batch: pa.RecordBatch) -> frozenset[int]:
     """Return the rows whose text is not UTF-8; a file may hold such bytes although its type says text."""
     if _valid(batch):
         return frozenset()
-    return frozenset(i for i in range(batch.num_rows) if not _valid(batch.slice(i, 1)))
+    return frozenset(i for i in range(batch.num_rows) if not _valid(batch.take(pa.array([i]))))
 
 
 def _valid(batch: pa.RecordBatch) -> bool:

@@ -37,6 +37,7 @@ from stages.sources.jsonfiles import Broken, read_records
 from stages.sources.records import ARROW_TYPES, ColumnType, prompt_messages, readable, record_id, row_of
 
 _BATCH_ROWS = 1000
+_BATCH_CHARACTERS = 1 << 26
 _TAKEN = ("id", "parent_id", "prompt")
 
 
@@ -123,7 +124,7 @@ class LoadPrompts(Source):
         return {"files": digests}
 
     def read(self, partition: str) -> Iterator[pa.RecordBatch | Reject]:
-        """Yield batches of about a thousand rows, each followed by the rejects among them."""
+        """Yield batches of at most a thousand rows, each followed by the rejects among them."""
         if self.config.dataset:
             yield from self._from_arrow(self._hub_batches(), f"data set '{self.config.dataset}'")
             return
@@ -183,18 +184,21 @@ class LoadPrompts(Source):
         kept = self.config.keep_columns if isinstance(self.config.keep_columns, dict) else {}
         rows: list[dict[str, Any]] = []
         rejects: list[Reject] = []
+        held = 0
         for record in read_records(file.path):
             if isinstance(record, Broken):
                 where = {"file": file.name, "line": record.line, "raw": record.raw}
                 rejects.append(Reject(readable(where), "source.bad_record", record.message))
+                held += len(record.raw)
             else:
                 try:
                     rows.append(row_of(record, self.config.column, self.config.id_column, kept))
+                    held += sum(len(m["content"]) for m in rows[-1]["prompt"])
                 except RowError as e:
                     rejects.append(Reject(readable(record), e.code, e.message))
-            if len(rows) + len(rejects) >= _BATCH_ROWS:
+            if len(rows) + len(rejects) >= _BATCH_ROWS or held >= _BATCH_CHARACTERS:
                 yield from self._flush(rows, rejects)
-                rows, rejects = [], []
+                rows, rejects, held = [], [], 0
         yield from self._flush(rows, rejects)
 
     def _flush(self, rows: list[dict[str, Any]], rejects: list[Reject]) -> Iterator[pa.RecordBatch | Reject]:

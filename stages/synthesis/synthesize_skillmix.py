@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pipeline.api import CHAT, MESSAGES, Message, Reject, Row, RowStage, StageConfig, StageContext, columns
-from stages.synthesis.asking import Answer, Asking, Parsed, ask
+from stages.synthesis.asking import Answer, Asking, Parsed, Unusable, ask
 from stages.synthesis.instructions import Instruction, parse_instruction
 
 _DRAWS_PER_TURN = 1000
@@ -55,11 +55,12 @@ class SynthesizeSkillmix(RowStage):
         talk = _Talk(self.config, row, ctx)
         task = {"skills": row["skills"], "query_type": row["query_type"]}
         generate = ctx.prompt("generate.v1").render(**task, query_type_definition=row["query_type_definition"])
-        final = await talk.turn(generate, parse_instruction)
+        parse = _parser(generate)
+        final = await talk.turn(generate, parse)
         critique = None
         if self.config.mode == "critique_rewrite":
             critique = (await talk.turn(ctx.prompt("critique.v1").render(**task), str.strip)).text
-            final = await talk.turn(ctx.prompt("rewrite.v1").render(**task), parse_instruction)
+            final = await talk.turn(ctx.prompt("rewrite.v1").render(**task), parse)
         return [{**row, **_found(final.parsed), "turns": list(talk.messages), "critique": critique,
                  "attempts": talk.attempts}]
 
@@ -83,6 +84,18 @@ class _Talk:
         self._turns += 1
         self.attempts += answer.attempts
         return answer
+
+
+def _parser(template: tuple[Message, ...]) -> Callable[[str], Instruction]:
+    """Return the parser that also refuses an instruction copied from the template's worked example."""
+
+    def parse(reply: str) -> Instruction:
+        found = parse_instruction(reply)
+        if any(found.text in m["content"] for m in template):
+            raise Unusable("the instruction repeats the worked example of the prompt template")
+        return found
+
+    return parse
 
 
 def _found(instruction: Instruction) -> Row:

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import cloudpickle
@@ -30,8 +31,9 @@ def candidate(i, reward):
             "response": f"Because {i}.", "reward": reward}
 
 
+NAMED = [("skill", "weighing"), ("skill", "sequencing"), ("query_type", "how_to")]
 PLAN_ROWS = [{"id": str(i), "kind": kind, "name": name, "definition": None, "examples": []}
-             for i, (kind, name) in enumerate([("skill", "weighing"), ("skill", "sequencing"), ("query_type", "how_to")])]
+             for i, (kind, name) in enumerate(NAMED)]
 PROMPT = [{"role": "user", "content": "Name a river."}]
 
 # per stage: config, sample, schema of further columns, and one other value for each config field
@@ -129,8 +131,6 @@ def test_stages_import_only_the_public_api(path):
     tree = ast.parse(path.read_text("utf-8"))
     names = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     names += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
-    import sys
-
     foreign = [n for n in names if n.split(".")[0] not in sys.stdlib_module_names and not n.startswith(allowed)]
     assert not foreign
 

@@ -8,11 +8,12 @@ import hashlib
 import json
 import re
 
-TOPICS = "choosing good tools,planning a week,fixing common mistakes,buying with care,teaching a child".split(",")
-VERBS = "weighing,sequencing,estimating,diagnosing,explaining,comparing,summarising,persuading".split(",")
-OBJECTS = "trade_offs,steps,quantities,causes,terms,risks,benefits,exceptions".split(",")
-QUERY_TYPES = "how to,troubleshooting,decision help,explanation,short writing,review".split(",")
-WORDS = "start with the part you know best then check it once more before you go on and keep a short note".split()
+TOPICS = ["choosing good tools", "planning a week", "fixing common mistakes", "buying with care", "teaching a child"]
+VERBS = ["weighing", "sequencing", "estimating", "diagnosing", "explaining", "comparing", "summarising", "persuading"]
+OBJECTS = ["trade_offs", "steps", "quantities", "causes", "terms", "risks", "benefits", "exceptions"]
+QUERY_TYPES = ["how to", "troubleshooting", "decision help", "explanation", "short writing", "review"]
+PHRASES = ["start with the part you know best", "check it once more", "keep a short note", "ask a friend to look",
+           "leave out what is not needed", "give one example", "say why it matters", "stop when it is good enough"]
 
 
 def number(*parts):
@@ -56,7 +57,7 @@ def instruction(found, last, salt):
 
 
 def critique(found, last, salt):
-    return "1. Both skills matter.\n2. The form fits.\n3. The audience is missing.\n4. 'Help me' is bland.\n5. Keep the club."
+    return "1. Both skills matter.\n2. The form fits.\n3. Who listens?\n4. 'Help me' is bland.\n5. Keep the club."
 
 
 def rewrite(found, last, salt):
@@ -65,8 +66,9 @@ def rewrite(found, last, salt):
 
 
 def respond(last, salt):
-    start, length = number(last, salt), 12 + number(salt, last) % 25
-    return f"Answer {start % 10**6}: " + " ".join(WORDS[(start >> (i % 30)) % len(WORDS)] for i in range(length)) + "."
+    start, length = number(last, salt), 2 + number(salt, last) % 6
+    steps = [PHRASES[(start >> 3 * i) % len(PHRASES)] for i in range(length)]
+    return f"Plan {start % 10**6}: " + "; ".join(steps) + "."
 
 
 ANSWERS = (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.engines.http.replies import bad, document
-from pipeline.errors import EngineError
+from pipeline.errors import EngineError, PrerequisiteError
 from pipeline.types import Json, Message, ScoreRequest
 
 Ids = list[int]
@@ -59,34 +59,34 @@ def _read_ids(body: bytes) -> Ids:
 
 
 class LocalTokenizer:
-    """A tokenizer from a local folder, by `transformers`; nothing is fetched and no code of the folder is run."""
+    """A tokenizer of `transformers` that `load_tokenizer` returned."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._tokenizer: Any = None
-        self._lock = asyncio.Lock()
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
 
     async def render(self, messages: Sequence[Message], generation_prompt: bool) -> Ids:
         """See `Tokenizer`."""
-        tokenizer = await self._loaded()
-        text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=generation_prompt, tokenize=False)
-        return list(tokenizer.encode(text, add_special_tokens=False))
+        text = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=generation_prompt,
+                                                   tokenize=False)
+        return await self.encode(text)
 
     async def encode(self, text: str) -> Ids:
         """See `Tokenizer`."""
-        return list((await self._loaded()).encode(text, add_special_tokens=False))
-
-    async def _loaded(self) -> Any:
-        async with self._lock:
-            if self._tokenizer is None:
-                self._tokenizer = await asyncio.to_thread(_load, self._folder)
-        return self._tokenizer
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
 
 
-def _load(folder: Path) -> Any:
-    from transformers import AutoTokenizer
+def load_tokenizer(folder: Path) -> Any:
+    """Load a tokenizer from a local folder; nothing is fetched and no code of the folder is run.
 
-    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    Raises:
+        PrerequisiteError: if `transformers` is missing or cannot read the folder.
+    """
+    try:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except (ImportError, OSError, ValueError, KeyError, TypeError) as error:
+        raise PrerequisiteError(f"scoring.tokenizer: no tokenizer can be loaded from '{folder}': {error}") from error
 
 
 class Spans:

@@ -76,8 +76,8 @@ def _one_query(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, s
     rows, heads, _, width = query.shape
     groups = key.shape[1]
     grouped = query.reshape(rows, groups, heads // groups, width) * (width**-0.5 if scaling is None else scaling)
-    scores = torch.matmul(grouped, key.transpose(2, 3)).float()
+    scores = torch.matmul(grouped, key.transpose(2, 3))
     if mask is not None:
         scores = scores.masked_fill_(~mask, float("-inf"))
-    mixed = torch.matmul(torch.softmax(scores, dim=-1).to(value.dtype), value)
+    mixed = torch.matmul(torch.softmax(scores, dim=-1), value)
     return mixed.reshape(rows, 1, heads, value.shape[3])

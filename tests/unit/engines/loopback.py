@@ -13,6 +13,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from pipeline.engines.openai import OpenAIConfig, OpenAIEngine
+from pipeline.errors import PipelineError, RowError
 from pipeline.types import GenRequest
 
 HELLO = GenRequest(messages=({"role": "user", "content": "hello"},), max_tokens=16, seed=7)
@@ -140,7 +141,7 @@ def talk(server: Loopback | RawLoopback, job: Callable[[OpenAIEngine], Awaitable
             await asking.open()
             try:
                 return await job(asking)
-            except Exception as error:
+            except (PipelineError, RowError, TypeError) as error:
                 return error
             finally:
                 await asking.close()

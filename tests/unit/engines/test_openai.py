@@ -210,7 +210,8 @@ def test_identity_holds_what_changes_replies_and_nothing_else():
 def test_execution_options_leave_the_identity_unchanged():
     execution = {"base_url": "http://localhost:1/v1", "client": "official", "max_connections": 3, "timeout_s": 1.0,
                  "deadline_s": 2.0, "max_attempts": 1, "api_key_env": "X", "base_url_env": "Y", "breaker_failures": 2}
-    assert OpenAIEngine(OpenAIConfig(model="m", **execution)).identity() == OpenAIEngine(OpenAIConfig(model="m")).identity()
+    plain = OpenAIEngine(OpenAIConfig(model="m"))
+    assert OpenAIEngine(OpenAIConfig(model="m", **execution)).identity() == plain.identity()
 
 
 def test_model_names_the_revision_and_reaches_the_result():

@@ -28,18 +28,19 @@ def resolve(base_url=None, **environment):
     return resolve_endpoint(base_url, "OPENAI_BASE_URL", "OPENAI_API_KEY", environment)
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8000/v1", "http://127.0.0.1/v1", "http://127.9.9.9:1", "http://[::1]:8/v1",
-                                 "https://localhost/v1/"])
+@pytest.mark.parametrize("url", ["http://localhost:8000/v1", "http://127.0.0.1/v1", "http://127.9.9.9:1",
+                                 "http://[::1]:8/v1", "https://localhost/v1/"])
 def test_a_recipe_may_name_this_machine(url):
     assert OpenAIConfig(model="m", base_url=url).base_url == url.rstrip("/")
 
 
 @pytest.mark.parametrize("url", ["https://api.openai.com/v1", "http://10.0.0.5/v1", "http://169.254.169.254/v1",
-                                 "http://localhost.evil.com", "http://user:secret@localhost/v1", "ftp://localhost", "x"])
+                                 "http://localhost.evil.com", "http://user:secret@localhost/v1", "ftp://localhost",
+                                 "x"])
 def test_a_recipe_may_name_nothing_else(url):
     with pytest.raises(ValidationError) as caught:
         OpenAIConfig(model="m", base_url=url)
-    assert "base_url" in str(caught.value)
+    assert "base_url" in str(caught.value) and "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", [
@@ -49,6 +50,10 @@ def test_a_recipe_may_name_nothing_else(url):
 def test_dangerous_urls_from_the_environment_are_refused(url):
     with pytest.raises(PrerequisiteError, match="OPENAI_BASE_URL"):
         resolve(OPENAI_BASE_URL=url, OPENAI_API_KEY="k")
+
+
+def test_a_recipe_may_give_no_url():
+    assert OpenAIConfig(model="m", base_url=None).base_url is None
 
 
 def test_a_refused_url_does_not_quote_its_password():

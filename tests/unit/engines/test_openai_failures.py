@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import EngineError, RowError, Stopped
 from pipeline.types import GenRequest
-from tests.unit.engines.loopback import GOOD, HELLO, Answer, RawLoopback, ask, chat, refusal, talk
+from tests.unit.engines.loopback import GOOD, HELLO, Answer, Loopback, RawLoopback, ask, chat, refusal, talk
 
 BODY = json.dumps(chat("fine")).encode()
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -70,8 +70,6 @@ def test_a_fatal_status_ends_the_run_after_one_request(status, client):
 
 
 def test_after_a_fatal_status_nothing_more_is_sent():
-    from tests.unit.engines.loopback import Loopback
-
     async def twice(e):
         outcome = await asyncio.gather(e.generate(HELLO), return_exceptions=True)
         return outcome + await asyncio.gather(e.generate(HELLO), return_exceptions=True)
@@ -82,7 +80,8 @@ def test_after_a_fatal_status_nothing_more_is_sent():
 
 
 @pytest.mark.parametrize(("status", "body"), [
-    (429, refusal("x", "insufficient_quota")), (429, refusal("check your plan and billing details")), (402, refusal("pay"))])
+    (429, refusal("x", "insufficient_quota")), (429, refusal("check your plan and billing details")),
+    (402, refusal("pay"))])
 def test_want_of_quota_stops_the_run_after_one_request(status, body):
     error, seen = ask([Answer(body, status)])
     assert isinstance(error, Stopped) and "quota" in str(error) and len(seen) == 1
@@ -164,7 +163,8 @@ def test_a_broken_reply_is_tried_again(broken, client):
     b"{not json", b"", b"\xff\xfe\xfa", b"[" * 100_000, [], {"choices": []}, {"choices": {}}, {"choices": [7]}, {},
     chat(None), {"choices": [{"index": 0, "finish_reason": "stop", "message": 3}]}, chat("x", finish="weird"),
     {"choices": [{"index": "0", "finish_reason": "stop", "message": {"content": "x"}}]}, chat("one", "too many"),
-    {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": ["x"]}}]}, refusal("error with status 200"),
+    {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": ["x"]}}]},
+    refusal("error with status 200"),
     chat("x", finish=None),
 ])
 def test_a_reply_that_is_not_what_was_asked_for_is_a_bad_response_after_three_requests(body):

@@ -47,7 +47,8 @@ def echo(body):
 
 
 def prompt_logprobs(body):
-    entries = [{"7": {"logprob": -50.0, "rank": 1}, str(t): {"logprob": value(t), "rank": 2}} for t in body["prompt"][1:]]
+    top = {"7": {"logprob": -50.0, "rank": 1}}
+    entries = [top | {str(t): {"logprob": value(t), "rank": 2}} for t in body["prompt"][1:]]
     return {"choices": [{"index": 0, "text": "", "prompt_logprobs": [None, *entries]}]}
 
 
@@ -277,8 +278,9 @@ def test_a_tokenizer_that_is_not_there_is_a_prerequisite_error(address):
 def folder(tmp_path):
     """A word tokenizer with a chat template, made on the spot."""
     words = ["[UNK]", "user", "assistant", "hi", "ok", "a", "x", "y", "<end>"]
-    core = {"version": "1.0", "model": {"type": "WordLevel", "vocab": {w: i for i, w in enumerate(words)},
-                                        "unk_token": "[UNK]"}, "pre_tokenizer": {"type": "WhitespaceSplit"}}
+    model = {"type": "WordLevel", "vocab": {w: i for i, w in enumerate(words)}, "unk_token": "[UNK]"}
+    core = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+            "model": model, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": None, "decoder": None}
     (tmp_path / "tokenizer.json").write_text(json.dumps(core))
     template = ("{% for m in messages %}{{ m.role }} {{ m.content }} <end> {% endfor %}"
                 "{% if add_generation_prompt %}assistant {% endif %}")
@@ -301,6 +303,16 @@ def test_a_local_tokenizer_makes_the_ids(folder):
     where = server()
     result = score(where, tokenizer=str(folder))
     assert where.seen[0].json["prompt"] == [1, 3, 8, 2, 4, 8] and (result.tokens, result.prompt_tokens) == (2, 4)
+
+
+@pytest.mark.local
+@pytest.mark.filterwarnings("ignore")
+def test_a_folder_that_cannot_be_read_is_a_prerequisite_error_at_open(folder):
+    pytest.importorskip("transformers")
+    (folder / "tokenizer.json").write_text("{}")
+    e = engine("http://127.0.0.1:1/v1", scoring={"method": "echo", "tokenizer": str(folder)})
+    with pytest.raises(PrerequisiteError, match="no tokenizer can be loaded"):
+        asyncio.run(e.open())
 
 
 @pytest.mark.filterwarnings("ignore")

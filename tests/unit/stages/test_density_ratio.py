@@ -21,6 +21,7 @@ from stages.annotation.density_ratio import (
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden/vectors/golden_cdr.json").read_text("utf-8"))
 LOGPROB = st.floats(-1e4, 0)
 SIZE = st.integers(1, 1000)
+NAMES = [case["id"] for case in GOLDEN["toy_lm_cases"]]
 
 
 def run(rows, **config):
@@ -53,8 +54,8 @@ def test_values_without_the_end_token(case):
 
 def test_sum_and_average_rank_differently():
     rows = [toy(c) for c in GOLDEN["toy_lm_cases"]]
-    total = dict(zip("r1 r2 r3 empty".split(), rewards(rows), strict=True))
-    mean = dict(zip("r1 r2 r3 empty".split(), rewards(rows, normalize="per_own_token"), strict=True))
+    total = dict(zip(NAMES, rewards(rows), strict=True))
+    mean = dict(zip(NAMES, rewards(rows, normalize="per_own_token"), strict=True))
     assert total["r1"] == pytest.approx(total["r3"]) and total["r3"] > total["empty"] > total["r2"]
     assert mean["r3"] > mean["r1"] > mean["empty"] > mean["r2"]
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.api import MESSAGES, PrerequisiteError, Reject
-from stages.sources import jsonfiles
+from stages.sources import jsonfiles, load_prompts
 from stages.sources.load_prompts import LoadPrompts, LoadPromptsConfig
 
 
@@ -114,6 +114,11 @@ class TestJson:
     def test_rows_come_in_batches(self, source, tmp_path):
         write_lines(tmp_path / "in.jsonl", *({"prompt": f"p{i}"} for i in range(2500)))
         assert [b.num_rows for b in source().read("in.jsonl")] == [1000, 1000, 500]
+
+    def test_long_prompts_come_in_smaller_batches(self, source, tmp_path, monkeypatch):
+        monkeypatch.setattr(load_prompts, "_BATCH_CHARACTERS", 100)
+        write_lines(tmp_path / "in.jsonl", *({"prompt": "x" * 60} for _ in range(5)))
+        assert [b.num_rows for b in source().read("in.jsonl")] == [2, 2, 1]
 
     @pytest.mark.parametrize("value", ["", "  ", None, True, 1.5, "x" * 201, ["a"], "\ud800"])
     def test_an_id_must_be_text_or_a_whole_number(self, source, tmp_path, value):

@@ -23,7 +23,8 @@ def run(samples, n=None, **config):
 
 def test_one_request_gives_one_row_per_draw_in_order():
     rows, calls = run([Sample("Elbe", "stop", 2, -1.5), Sample("Rhine and", "length", 3, -2.5)])
-    assert [(r["draw"], r["response"], r["finish_reason"], r["response_tokens"], r["policy_logprob"]) for r in rows] == [
+    seen = ("draw", "response", "finish_reason", "response_tokens", "policy_logprob")
+    assert [tuple(r[c] for c in seen) for r in rows] == [
         (0, "Elbe", "stop", 2, -1.5), (1, "Rhine and", "length", 3, -2.5)]
     assert {(r["prompt_id"], r["topic"], r["prompt_tokens"], r["policy_model"]) for r in rows} == {
         ("p", "rivers", 11, "scripted")}

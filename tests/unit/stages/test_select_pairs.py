@@ -123,7 +123,8 @@ def test_a_score_that_is_not_finite_rejects_one_candidate(bad):
 
 
 def test_a_candidate_without_prompt_id_or_response_is_rejected():
-    rows = [*prompt_rows("a", [0.5, 0.1]), row("a", 2, 0.9) | {"response": None}, row("a", 3, 0.9) | {"prompt_id": None}]
+    rows = prompt_rows("a", [0.5, 0.1, 0.9, 0.9])
+    rows[2]["response"] = rows[3]["prompt_id"] = None
     assert codes(rows) == {"a2": "pairs.incomplete", "a3": "pairs.incomplete"} and pairs(rows) == [("a0", "a1")]
 
 

@@ -39,7 +39,8 @@ class TestLists:
     @pytest.mark.parametrize("reply", [
         '["one thing", "another"]', '```json\n["one thing", "another"]\n```', '```\n1. one thing\n2. another\n```',
         'Here is the list:\n["one thing", "another"]', 'Here you are:\n\n```json\n["one thing", "another"]\n```',
-        "1. one thing\n2. another", "1) one thing\n\n2) another.", "- **one thing**\n- another", "* one thing\n* \"another\"",
+        "1. one thing\n2. another", "1) one thing\n\n2) another.", "- **one thing**\n- another",
+        "* one thing\n* \"another\"",
         "Topics:\n• one thing\n• another\n", '[{"name": "one thing"}, {"name": "another"}]'])
     def test_every_clear_form_of_a_list_is_read(self, reply):
         assert [item.raw for item in parse_list(reply)] == ["one thing", "another"]
@@ -68,12 +69,14 @@ class TestLists:
 
 class TestInstructions:
     @pytest.mark.parametrize(("reply", "form"), [
-        (GOOD, "header"), (f"Sure!\n\n## Instruction:\n\n{TEXT}\n", "header"), (f"### **Instruction**\n{TEXT}", "header"),
-        (f"### Instruction: {TEXT}", "header"), (f"**Instruction:** {TEXT}", "bold"), (f"**Instruction**\n{TEXT}", "bold"),
+        (GOOD, "header"), (f"Sure!\n\n## Instruction:\n\n{TEXT}\n", "header"),
+        (f"### **Instruction**\n{TEXT}", "header"), (f"### Instruction: {TEXT}", "header"),
+        (f"**Instruction:** {TEXT}", "bold"), (f"**Instruction**\n{TEXT}", "bold"),
         (f"Instruction: {TEXT}", "label"), (f"Query:\n{TEXT}", "label"), (json.dumps({"instruction": TEXT}), "json"),
         (f'```json\n{json.dumps({"instruction": TEXT})}\n```', "json"), (f'### Instruction\n"{TEXT}"', "header"),
         (f"### Instruction\n“{TEXT}”", "header"), (f"### Instruction\n{TEXT}\n\n### Response\nThe rye.", "header"),
-        (f"### Instruction\n{TEXT}\n\nResponse: the rye.", "header"), (f"### Instruction\n{TEXT}\n---\nNote.", "header")])
+        (f"### Instruction\n{TEXT}\n\nResponse: the rye.", "header"),
+        (f"### Instruction\n{TEXT}\n---\nNote.", "header")])
     def test_every_clear_form_is_read(self, reply, form):
         found = parse_instruction(reply)
         assert (found.text, found.form) == (TEXT, form)
@@ -192,7 +195,8 @@ class TestDraws:
     @pytest.mark.parametrize("n", [1, 15, 16, 1000])
     def test_balanced_types_differ_by_at_most_one(self, n):
         counts = Counter(balanced_types(16, n, 1))
-        assert sum(counts.values()) == n and set(counts.values()) <= {n // 16, n // 16 + 1} and len(counts) == min(n, 16)
+        assert sum(counts.values()) == n and len(counts) == min(n, 16)
+        assert set(counts.values()) <= {n // 16, n // 16 + 1}
 
     def test_iid_types_are_uniform(self):
         reference = GOLDEN["query_type_uniformity"]
@@ -261,7 +265,7 @@ class TestSynthesize:
         assert row["instruction"] == TEXT and row["prompt"] == [{"role": "user", "content": TEXT}]
         assert (row["critique"], row["parse_status"], row["attempts"], len(row["turns"])) == (None, "header", 2, 2)
         asked = calls[0].messages[-1]["content"]
-        assert "Skills: weighing, sequencing" in asked and "Query type: how_to (Steps.)" in asked
+        assert "Skills: weighing, sequencing" in asked and "Query type: how to (Steps.)" in asked
         assert calls[0].messages == calls[1].messages and calls[0].seed != calls[1].seed
 
     def test_critique_and_rewrite_are_turns_of_one_conversation(self):
@@ -280,6 +284,13 @@ class TestSynthesize:
         go, calls = self.run(*before, sample, attempts=2)
         raises_row_error(code, go)
         assert len(calls) == len(before) + 2
+
+    def test_a_copy_of_the_worked_example_is_no_instruction(self):
+        _, calls = seen = self.run(GOOD, mode="one_turn")
+        seen[0]()
+        example = calls[0].messages[0]["content"].split("### Instruction\n")[1].split("\n")[0]
+        go, calls = self.run(f"### Instruction\n{example}", GOOD, mode="one_turn")
+        assert go()["instruction"] == TEXT and len(calls) == 2
 
     def test_a_critique_that_is_cut_off_is_asked_for_again(self):
         go, calls = self.run(GOOD, Sample("Too", "length"), "Too plain.", GOOD)

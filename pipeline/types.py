@@ -224,7 +224,7 @@ def messages_of(value: str | Sequence[Mapping[str, Any]]) -> tuple[Message, ...]
     """Return a prompt as messages; a string becomes one user turn.
 
     Raises:
-        ValueError: if a message lacks `role` or `content`, has other keys, or the list is empty.
+        ValueError: if a message lacks `role` or `content` as text, has an unknown role, or the list is empty.
     """
     if isinstance(value, str):
         return ({"role": "user", "content": value},)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Annotated, ClassVar
 
@@ -33,6 +34,9 @@ from pipeline.types import (
 
 ReplyFunction = Callable[[GenRequest, int], str]
 """Text of sample `draw` of a request; may raise `RowError` or `EngineError`."""
+
+_CALLS_KEPT = 10_000
+"""How many of the last calls an engine remembers, for tests to look at."""
 
 
 class ScriptRule(BaseModel):
@@ -70,8 +74,8 @@ class ScriptedEngine(Engine):
         super().__init__(config)
         self._reply = reply
         self._rules = [(re.compile(rule.when, re.DOTALL), rule.replies) for rule in config.rules]
-        self.generate_calls: list[GenRequest] = []
-        self.score_calls: list[ScoreRequest] = []
+        self.generate_calls: deque[GenRequest] = deque(maxlen=_CALLS_KEPT)
+        self.score_calls: deque[ScoreRequest] = deque(maxlen=_CALLS_KEPT)
 
     def capabilities(self) -> frozenset[str]:
         """Offer everything."""

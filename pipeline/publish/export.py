@@ -32,11 +32,14 @@ from pipeline.publish.selected import (
     lineage_of,
     refuse_unfinished,
 )
+from pipeline.publish.show import first_pair
 from pipeline.publish.splits import FILE_BYTES, FILE_ROWS, ConfigWriter, divide
 from pipeline.publish.statistics import PairStatistics
 from pipeline.store.files import sha256_of
 from pipeline.store.manifest import RunView, StageView
 from pipeline.types import Json
+
+__all__ = ["ExportResult", "export_run", "first_pair"]
 
 FORMAT_VERSION = 1
 PAIRS, CANDIDATES = "pairs", "candidates"
@@ -50,6 +53,7 @@ class ExportResult:
         folder: the data set folder.
         stage: id of the stage whose rows are the pairs.
         splits: rows of config `pairs` by split; only splits that have rows.
+        prompts: how many prompts have a pair.
         candidates: rows of config `candidates`, 0 if there is none.
         files: paths inside the folder, sorted.
     """
@@ -57,6 +61,7 @@ class ExportResult:
     folder: Path
     stage: str
     splits: Mapping[str, int]
+    prompts: int
     candidates: int
     files: Sequence[str]
 
@@ -105,7 +110,8 @@ def export_run(
         _write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=True) + "\n")
     splits = {s.name: s.rows for s in pairs.splits}
     rows = sum(s.rows for s in candidates.splits) if candidates else 0
-    return ExportResult(to, source.id, splits, rows, sorted([*(str(f["path"]) for f in files), MANIFEST]))
+    paths = sorted([*(str(f["path"]) for f in files), MANIFEST])
+    return ExportResult(to, source.id, splits, statistics.prompts, rows, paths)
 
 
 def _write_pairs(
@@ -168,6 +174,7 @@ def _card(view: RunView, source: StageView, configs: Sequence[ConfigFiles], stat
         "dataset": dataset,
         "packages": dict(sorted(run["packages"].items())),
         "python": run["python"],
+        "limit": chain[0].document.get("limit"),
         "stages": [stage_facts(s) for s in chain],
         "engines": engines,
         "scripted": [e["stage"] for e in engines if e["scripted"]],

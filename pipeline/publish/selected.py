@@ -102,4 +102,9 @@ def checked_batches(stage: StageView) -> Iterator[pa.RecordBatch]:
                 f"'{path}' is damaged: its SHA-256 is {digest[:16]}.., {record.data.sha256[:16]}.. was recorded. "
                 "Nothing was exported; 'prefmill verify' lists what is damaged"
             )
-        yield from read_batches(stage.store.data, record.data, None, _ROWS_AT_ONCE)
+        rows = 0
+        for batch in read_batches(stage.store.data, record.data, None, _ROWS_AT_ONCE):
+            rows += batch.num_rows
+            yield batch
+        if rows != record.rows_out:
+            raise CorruptStore(f"'{path}' holds {rows} rows, its record counts {record.rows_out}. Nothing was exported")

@@ -12,6 +12,11 @@ from pipeline.store.manifest import RunView
 from pipeline.types import Row
 
 
+def first_pair(view: RunView, stage: str | None = None) -> Row:
+    """Return the first pair; see `show_pair`."""
+    return show_pair(view, stage=stage)
+
+
 def show_pair(view: RunView, pair_id: str | None = None, *, stage: str | None = None) -> Row:
     """Return one pair: the first, or the one with this id.
 

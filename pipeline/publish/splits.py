@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,8 @@ class SplitWriter:
     def close(self) -> None:
         """Close an open file after a failure; what it holds is of no use."""
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):  # the failure that brought us here is the one to report
+                self._writer.close()
             self._writer = None
 
     def _flush(self) -> None:

@@ -27,7 +27,7 @@ class PairStatistics:
     def __init__(self) -> None:
         """Start empty."""
         self._values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*_SCORES, *_LENGTHS)}
-        self._prompts = IdSet()
+        self._prompt_ids = IdSet()
         self._pairs = 0
         self.sample: dict[str, Json] | None = None
 
@@ -36,12 +36,17 @@ class PairStatistics:
         if self.sample is None:
             self.sample = batch.slice(0, 1).to_pylist()[0]
         self._pairs += batch.num_rows
-        self._prompts.add(batch.column("prompt_id").to_pylist())
+        self._prompt_ids.add(batch.column("prompt_id").to_pylist())
         for name in _SCORES:
             if name in batch.schema.names:
                 self._values[name].append(batch.column(name).to_numpy(zero_copy_only=False))
         for name in _LENGTHS:
             self._values[name].append(pc.utf8_length(texts_of(batch.column(name))).to_numpy().astype(np.float64))
+
+    @property
+    def prompts(self) -> int:
+        """Return how many prompts there are."""
+        return len(self._prompt_ids)
 
     def summary(self) -> Mapping[str, Json]:
         """Return the figures as JSON values.
@@ -53,7 +58,7 @@ class PairStatistics:
         scores = {name: np.concatenate(self._values[name]) for name in _SCORES if self._values[name]}
         return {
             "pairs": self._pairs,
-            "prompts": len(self._prompts),
+            "prompts": self.prompts,
             "scores": {name: _quantiles(values) for name, values in scores.items()},
             "lengths": {
                 name: _quantiles(values)

@@ -9,6 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -64,7 +65,14 @@ class ShardFeed:
 
 
 class Node(ABC):
-    """Runs one stage over the shards of its upstream."""
+    """Runs one stage over the shards of its upstream.
+
+    Attributes:
+        shards_like_upstream: True where each input shard becomes one output shard of the same number; the node then
+            seals the stage with that number when its input ends.
+    """
+
+    shards_like_upstream: ClassVar[bool] = True
 
     def __init__(self, scope: RunScope, planned: PlannedStage, feed: ShardFeed | None) -> None:
         """Bind a stage to its store and to the shards it reads."""
@@ -73,12 +81,15 @@ class Node(ABC):
         self.upstream = scope.stores[planned.upstream] if planned.upstream else None
         self.progress: StageProgress = scope.progress.of(planned.id)
         self.consumers: list[ShardFeed] = []
+        self._published = 0
 
     async def run(self) -> None:
         """Do what is left to do; returns early, unsealed, when a stop was asked for."""
         self.store.prepare()
         await self.work()
         if not self.scope.stop.is_set:
+            if self.shards_like_upstream:
+                self.store.seal(self._published)
             self.progress.finished = True
             self.check_reject_rate()
         for consumer in self.consumers:
@@ -105,6 +116,7 @@ class Node(ABC):
     def publish(self, record: CommitRecord, *, reused: bool = False) -> None:
         """Count a committed shard and hand it on."""
         p = self.progress
+        self._published += 1
         p.rows_out += record.rows_out
         if reused:
             p.done += record.rows_in

@@ -82,6 +82,7 @@ class RowNode(Node):
             given = self.upstream.records[number]
             generation = self.generation_needed(number, given.content)
             if generation is None:
+                self.store.remove_journals(number)
                 self.publish(self.store.records[number], reused=True)
                 continue
             await self._admit(number, generation)

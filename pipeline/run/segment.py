@@ -42,8 +42,6 @@ async def run_segment(scope: RunScope, stage_ids: Sequence[str]) -> None:
         await asyncio.gather(work, stop, return_exceptions=True)
     if scope.stop.is_set:
         raise Stopped(scope.stop.reason)
-    for stage_id in stage_ids:
-        _seal_like_upstream(scope, scope.plan.stages[stage_id])
 
 
 def _node(scope: RunScope, planned: PlannedStage, nodes: dict[str, Node]) -> Node:
@@ -69,12 +67,3 @@ def _feed_of(scope: RunScope, planned: PlannedStage, nodes: dict[str, Node]) -> 
         feed.publish(shard)
     feed.close()
     return feed
-
-
-def _seal_like_upstream(scope: RunScope, planned: PlannedStage) -> None:
-    """A stage that works shard by shard has as many shards as its input; say so, so that readers need not ask it."""
-    if planned.upstream is None or planned.is_barrier:
-        return
-    shards = scope.stores[planned.upstream].sealed
-    assert shards is not None
-    scope.stores[planned.id].seal(shards)

@@ -28,6 +28,8 @@ _MAX_ID = 200
 class SourceNode(Node):
     """Runs a `Source`."""
 
+    shards_like_upstream = False
+
     def __init__(self, scope: RunScope, planned: PlannedStage) -> None:
         """Take no feed: a source starts the flow."""
         super().__init__(scope, planned, None)
@@ -112,7 +114,9 @@ class SourceNode(Node):
         table = pa.Table.from_batches([batch])
         if not given:
             table = table.append_column("id", pa.array(ids, pa.string()))
-        table = table.select(names).cast(self.planned.schema_out)
+        table = table.select(names)
+        if table.schema != self.planned.schema_out:
+            table = table.cast(self.planned.schema_out)
         mask = [a and b for a, b in zip(fine, new, strict=True)]
         if all(mask):
             yield table

@@ -95,8 +95,8 @@ class TableNode(Node):
     def _full_rows(self, table: pa.Table, rejects: object) -> list[Reject]:
         """Put the original row into rejects that name only an id."""
         assert isinstance(rejects, list | tuple)
-        if not rejects:
-            return []
+        if all(r.row.keys() == set(table.column_names) for r in rejects):
+            return list(rejects)
         position = {row_id: i for i, row_id in enumerate(table.column("id").to_pylist())}
         out = []
         for r in rejects:
@@ -108,6 +108,8 @@ class TableNode(Node):
 
 class DatasetNode(TableNode):
     """Runs a `TableStage` of scope `dataset`: waits for all shards, then cuts the result into shards again."""
+
+    shards_like_upstream = False
 
     async def work(self) -> None:
         """Collect, process once, commit."""

@@ -23,7 +23,7 @@ from pipeline.errors import CorruptStore, ResumeError
 from pipeline.plan.fingerprint import Fingerprint, changes
 from pipeline.store.commits import CommitRecord, commit, current_records
 from pipeline.store.files import make_folder, put_if_absent
-from pipeline.store.journal import Journal
+from pipeline.store.journal import Journal, remove_journals
 from pipeline.store.shards import FileRef, read_shard, write_shard
 from pipeline.types import Json, canonical_json, digest_of
 
@@ -88,6 +88,10 @@ class StageStore:
     def journal(self, shard: int, attempt: str) -> Journal:
         """Open the journal of an unfinished shard."""
         return Journal(self.journals, shard_stem(shard), attempt)
+
+    def remove_journals(self, shard: int | None = None) -> None:
+        """Delete what a kill between a commit and the end of its journal left, of one committed shard or of all."""
+        remove_journals(self.journals, "" if shard is None else shard_stem(shard))
 
     def write(self, shard: int, table: pa.Table, rejects: pa.Table) -> tuple[FileRef | None, FileRef | None]:
         """Write the files of a shard; nothing counts before `commit_shard`."""

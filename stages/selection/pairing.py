@@ -21,6 +21,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 _WINDOW = 32
 _KEY = 8
+_SPACE = b" \t\n\r\x0b\x0c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,9 @@ def _first(hits: BoolArray, groups: Groups) -> IntArray:
 
 def same_text(one: bytes, other: bytes) -> bool:
     """Return whether two UTF-8 texts are equal when runs of ASCII white space count as one and ends are trimmed."""
-    return one == other or one.split() == other.split()
+    if one == other or one.translate(None, _SPACE) != other.translate(None, _SPACE):
+        return one == other
+    return one.split() == other.split()
 
 
 def same_texts(ones: pa.Array, others: pa.Array) -> BoolArray:

@@ -66,13 +66,21 @@ def invalid_rows(batch: pa.RecordBatch) -> frozenset[int]:
     """Return the rows whose text is not UTF-8; a file may hold such bytes although its type says text."""
     if _valid(batch):
         return frozenset()
-    return frozenset(i for i in range(batch.num_rows) if not _valid(batch.take(pa.array([i]))))
+    return frozenset(i for i in range(batch.num_rows) if not all(_decodes(c[i]) for c in batch.columns))
 
 
 def _valid(batch: pa.RecordBatch) -> bool:
     try:
         batch.validate(full=True)
     except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _decodes(scalar: pa.Scalar) -> bool:
+    try:
+        scalar.as_py()
+    except UnicodeDecodeError:
         return False
     return True
 

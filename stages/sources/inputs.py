@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.api import PrerequisiteError
@@ -124,35 +123,3 @@ def check_json_column(file: InputFile, column: str) -> None:
     if values and not any(isinstance(v, str | list) for v in values):
         raise PrerequisiteError(f"column '{column}' of input '{file.path}' holds {type(values[0]).__name__}; expected "
                                 "text or lists of messages")
-
-
-def check_arrow_column(schema: pa.Schema, column: str, where: str) -> None:
-    """Look at a schema for the prompt column.
-
-    Raises:
-        PrerequisiteError: if it is missing, or neither text nor a list of messages.
-    """
-    require_column(schema, column, where)
-    kind = schema.field(column).type
-    if not (is_text(kind) or _is_messages(kind)):
-        raise PrerequisiteError(f"column '{column}' of {where} has type {kind}; expected text or a list of messages "
-                                "(struct of role and content)")
-
-
-def require_column(schema: pa.Schema, column: str, where: str) -> None:
-    """Raise `PrerequisiteError` naming the columns there are if one is missing."""
-    if column not in schema.names:
-        raise PrerequisiteError(f"{where} has no column '{column}'; found {', '.join(schema.names) or 'none'}")
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether a type holds text, plain or dictionary-encoded."""
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value))
-
-
-def _is_messages(kind: pa.DataType) -> bool:
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_struct(kind.value_type):
-        return False
-    names = {kind.value_type.field(i).name for i in range(kind.value_type.num_fields)}
-    return {"role", "content"} <= names

@@ -24,14 +24,13 @@ from pipeline.api import (
     StageConfig,
     columns,
 )
+from stages.sources.arrowcolumns import check_arrow_column, holds, plain_type, require_column
 from stages.sources.arrowfiles import InputFile, arrow_batches, arrow_schema, invalid_rows, readable_row
 from stages.sources.inputs import (
-    check_arrow_column,
     check_json_column,
     file_digest,
     find_files,
     has_rows,
-    require_column,
 )
 from stages.sources.jsonfiles import Broken, read_records
 from stages.sources.records import ARROW_TYPES, ColumnType, prompt_messages, readable, record_id, row_of
@@ -162,7 +161,7 @@ class LoadPrompts(Source):
         schema = arrow_schema(file)
         for name in kept:
             require_column(schema, name, f"input '{file.path}'")
-        return pa.schema([pa.field(name, schema.field(name).type) for name in kept])
+        return pa.schema([pa.field(name, plain_type(schema.field(name).type)) for name in kept])
 
     def _check(self, file: InputFile) -> None:
         if file.kind == "json":
@@ -176,7 +175,7 @@ class LoadPrompts(Source):
             require_column(schema, self.config.id_column, where)
         for field in self._kept:
             require_column(schema, field.name, where)
-            if schema.field(field.name).type != field.type:
+            if not holds(schema.field(field.name).type, field.type):
                 raise PrerequisiteError(f"column '{field.name}' of {where} has type {schema.field(field.name).type}; "
                                         f"expected {field.type}")
 
@@ -223,9 +222,9 @@ class LoadPrompts(Source):
                     del prompts[len(good):]
                     rejects.append(Reject(readable_row(batch, i), e.code, e.message))
             if good:
-                kept = batch.select(self._kept.names).take(pa.array(good))
+                kept = [batch.column(f.name).cast(f.type).take(pa.array(good)) for f in self._kept]
                 made = [pa.array(ids, pa.string())] if self.config.id_column else []
-                yield pa.RecordBatch.from_arrays([*made, pa.array(prompts, MESSAGES), *kept.columns],
+                yield pa.RecordBatch.from_arrays([*made, pa.array(prompts, MESSAGES), *kept],
                                                  schema=self.outputs)
             yield from rejects
 

@@ -58,6 +58,13 @@ def parse_instruction(reply: str) -> Instruction:
     return Instruction(instruction, found.form)
 
 
+def shares_words(text: str, other: str, words: int) -> bool:
+    """Return whether some run of `words` words of one text, split at white space, is in the other."""
+    (runs, others) = ({tuple(split[i : i + words]) for i in range(len(split) - words + 1)}
+                      for split in (text.split(), other.split()))
+    return bool(runs & others)
+
+
 def _from_json(text: str) -> Instruction | None:
     fenced = _FENCE.match(text)
     body = fenced[1].strip() if fenced else text

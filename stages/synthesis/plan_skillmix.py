@@ -59,11 +59,13 @@ class PlanSkillmix(TableStage):
     config: PlanSkillmixConfig
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
-        """Draw the plan.
+        """Draw the plan; no rows at all (every domain was rejected) give an empty plan.
 
         Raises:
             PrerequisiteError: if there are too few skills or query types for it.
         """
+        if not table.num_rows:
+            return TableResult(self.outputs.empty_table())
         rows = table.select(self.inputs.names).to_pylist()
         bad = [i for i, r in enumerate(rows) if r["kind"] not in ("skill", "query_type") or not r["name"]]
         rejects = [Reject(row, "plan.bad_row", f"kind {row['kind']!r}, name {row['name']!r}; expected kind 'skill' or "

@@ -13,9 +13,10 @@ from pydantic import Field
 
 from pipeline.api import CHAT, MESSAGES, Message, Reject, Row, RowStage, StageConfig, StageContext, columns
 from stages.synthesis.asking import Answer, Asking, Parsed, Unusable, ask
-from stages.synthesis.instructions import Instruction, parse_instruction
+from stages.synthesis.instructions import Instruction, parse_instruction, shares_words
 
 _DRAWS_PER_TURN = 1000
+_COPIED_WORDS = 12
 
 
 class SynthesizeSkillmixConfig(StageConfig):
@@ -91,8 +92,8 @@ def _parser(template: tuple[Message, ...]) -> Callable[[str], Instruction]:
 
     def parse(reply: str) -> Instruction:
         found = parse_instruction(reply)
-        if any(found.text in m["content"] for m in template):
-            raise Unusable("the instruction repeats the worked example of the prompt template")
+        if any(shares_words(found.text, m["content"], _COPIED_WORDS) for m in template):
+            raise Unusable(f"the instruction shares {_COPIED_WORDS} words in a row with the prompt template")
         return found
 
     return parse

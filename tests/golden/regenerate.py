@@ -75,16 +75,9 @@ def stage_of(folder):
     return stage_class(folder.relative_to(HERE).parts[0], "golden")
 
 
-def build(folder):
-    """Return stage and case, the stage's config read from the case; a source is bound to files by `compute`."""
-    case = json.loads((folder / "case.json").read_text("utf-8"))
-    cls = stage_of(folder)
-    return cls, case
-
-
 def compute(folder):
     """Return rows and rejects of a case as JSON values."""
-    cls, case = build(folder)
+    cls, case = stage_of(folder), json.loads((folder / "case.json").read_text("utf-8"))
     if issubclass(cls, Source):
         with tempfile.TemporaryDirectory() as base:
             for name, text in case.get("files", {}).items():

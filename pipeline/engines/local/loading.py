@@ -100,6 +100,22 @@ def quiet_transformers() -> Iterator[None]:
             hf_logging.enable_progress_bar()
 
 
+@contextlib.contextmanager
+def _no_unpacking_bar() -> Iterator[None]:
+    """Take away the progress bar of GGUF unpacking, which no setting of transformers turns off."""
+    try:
+        from transformers import modeling_gguf_pytorch_utils as unpacking
+    except ImportError:  # another version keeps it elsewhere: a bar does no harm
+        yield
+        return
+    bar = getattr(unpacking, "tqdm", None)
+    unpacking.tqdm = lambda items, **_: items
+    try:
+        yield
+    finally:
+        unpacking.tqdm = bar
+
+
 def _load_pretrained(where: str, options: LoadOptions, **source: Any) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -154,10 +170,11 @@ def _convert(files: ModelFiles, options: LoadOptions, target: Path) -> None:
     if hasattr(transformers, "GgufConfig"):
         packed["quantization_config"] = transformers.GgufConfig(dequantize=True)
     tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file, local_files_only=True, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
-        where, gguf_file=file, dtype=getattr(torch, options.dtype), local_files_only=True,
-        trust_remote_code=False, **packed,
-    )
+    with _no_unpacking_bar():
+        model = AutoModelForCausalLM.from_pretrained(
+            where, gguf_file=file, dtype=getattr(torch, options.dtype), local_files_only=True,
+            trust_remote_code=False, **packed,
+        )
     if _END_OF_TURN in tokenizer.get_vocab():
         tokenizer.eos_token = tokenizer.pad_token = _END_OF_TURN
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,

@@ -22,6 +22,7 @@ Ids = tuple[int, ...]
 """Token ids."""
 
 _HEAD_ELEMENTS = 1 << 25
+_BUSY_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +146,21 @@ class LocalModel:
 
 
 def group_prompts(prompts: Iterable[Ids], pass_tokens: int) -> list[list[Ids]]:
-    """Sort prompts by length and cut them into groups of at most `pass_tokens` tokens with padding, at least one."""
+    """Sort prompts by length and cut them into groups for one pass each.
+
+    A group holds at least one prompt and else at most `pass_tokens` tokens with padding; one that is large enough to
+    keep the processor busy ends before padding becomes more than a fifth of it.
+    """
     groups: list[list[Ids]] = []
+    real = 0
     for prompt in sorted(prompts, key=lambda p: (len(p), p)):
-        if groups and len(prompt) * (len(groups[-1]) + 1) <= pass_tokens:
-            groups[-1].append(prompt)
-        else:
-            groups.append([prompt])
+        padded = len(prompt) * (len(groups[-1]) + 1) if groups else 0
+        wasteful = padded > _BUSY_TOKENS and real + len(prompt) < 0.8 * padded
+        if not groups or padded > pass_tokens or wasteful:
+            groups.append([])
+            real = 0
+        groups[-1].append(prompt)
+        real += len(prompt)
     return groups
 
 

@@ -28,11 +28,28 @@ RESPONSE_COLUMNS = columns(
 )
 REWARD_COLUMNS = pa.schema([*RESPONSE_COLUMNS, pa.field("reward", pa.float64())])
 PAIR_COLUMNS = columns(
-    id=str, prompt_id=str, prompt=MESSAGES, chosen=str, rejected=str, chosen_id=str, rejected_id=str,
-    score_chosen=float, score_rejected=float, margin=float, tied=int, candidates=int, candidate_ids=list[str], rule=str,
+    id=str,
+    prompt_id=str,
+    prompt=MESSAGES,
+    chosen=str,
+    rejected=str,
+    chosen_id=str,
+    rejected_id=str,
+    score_chosen=float,
+    score_rejected=float,
+    margin=float,
+    tied=int,
+    candidates=int,
+    candidate_ids=list[str],
+    rule=str,
 )
 DATASET = {
-    "pretty_name": None, "license": None, "language": ["en"], "description": None, "notes": [], "tags": [],
+    "pretty_name": None,
+    "license": None,
+    "language": ["en"],
+    "description": None,
+    "notes": [],
+    "tags": [],
     "test_fraction": 0.3,
 }
 
@@ -43,18 +60,34 @@ def user(text: str) -> list[dict[str, str]]:
 
 def response_row(prompt: int, draw: int) -> dict[str, Any]:
     return {
-        "id": f"r{prompt}-{draw}", "parent_id": f"p{prompt}", "prompt": user(f"Question {prompt}?"),
-        "prompt_id": f"p{prompt}", "response": f"Answer {draw}" + " and more" * draw, "finish_reason": "stop",
-        "strong": -1.0, "weak": -1.0 - draw, "reward": float(draw),
+        "id": f"r{prompt}-{draw}",
+        "parent_id": f"p{prompt}",
+        "prompt": user(f"Question {prompt}?"),
+        "prompt_id": f"p{prompt}",
+        "response": f"Answer {draw}" + " and more" * draw,
+        "finish_reason": "stop",
+        "strong": -1.0,
+        "weak": -1.0 - draw,
+        "reward": float(draw),
     }
 
 
-def pair_row(prompt: int, **changes: Any) -> dict[str, Any]:
-    low, high = response_row(prompt, 0), response_row(prompt, 1)
+def pair_row(number: int, /, **changes: Any) -> dict[str, Any]:
+    low, high = response_row(number, 0), response_row(number, 1)
     row = {
-        "id": f"pair{prompt}", "prompt_id": f"p{prompt}", "prompt": low["prompt"], "chosen": high["response"],
-        "rejected": low["response"], "chosen_id": high["id"], "rejected_id": low["id"], "score_chosen": 1.0,
-        "score_rejected": 0.0, "margin": 1.0, "tied": 1, "candidates": 2, "candidate_ids": [low["id"], high["id"]],
+        "id": f"pair{number}",
+        "prompt_id": f"p{number}",
+        "prompt": low["prompt"],
+        "chosen": high["response"],
+        "rejected": low["response"],
+        "chosen_id": high["id"],
+        "rejected_id": low["id"],
+        "score_chosen": 1.0,
+        "score_rejected": 0.0,
+        "margin": 1.0,
+        "tied": 1,
+        "candidates": 2,
+        "candidate_ids": [low["id"], high["id"]],
         "rule": "best_worst",
     }
     return {**row, **changes}
@@ -63,9 +96,22 @@ def pair_row(prompt: int, **changes: Any) -> dict[str, Any]:
 def document(name: str, stage: str, upstream: str | None, schema: pa.Schema, **changes: Any) -> dict[str, Any]:
     """The keys of `pipeline.plan.fingerprint`."""
     base = {
-        "fingerprint_version": 1, "id": name, "stage": stage, "version": 1, "package": None, "config": {},
-        "prompts": {}, "engines": {}, "inputs": [], "outputs": schema_json(schema), "lineage": ["id"],
-        "barrier": False, "accounting": "rows", "seed": 17, "from": upstream, "upstream": None,
+        "fingerprint_version": 1,
+        "id": name,
+        "stage": stage,
+        "version": 1,
+        "package": None,
+        "config": {},
+        "prompts": {},
+        "engines": {},
+        "inputs": [],
+        "outputs": schema_json(schema),
+        "lineage": ["id"],
+        "barrier": False,
+        "accounting": "rows",
+        "seed": 17,
+        "from": upstream,
+        "upstream": None,
     }
     return {**base, **changes}
 
@@ -78,12 +124,24 @@ class RunBuilder:
         self.documents: dict[str, dict[str, Any]] = {}
         self.shards: dict[str, tuple[pa.Schema, list[list[dict[str, Any]]], list[list[Reject]]]] = {}
         self.run = {
-            "name": "demo", "seed": 17, "recipe": "recipe: 1\nname: demo\n", "dataset": dict(DATASET),
-            "shards": {"rows": 4, "bytes": 1000}, "packages": {"prefmill": "0.1.0"}, "python": "3.11.0",
+            "name": "demo",
+            "seed": 17,
+            "recipe": "recipe: 1\nname: demo\n",
+            "dataset": dict(DATASET),
+            "shards": {"rows": 4, "bytes": 1000},
+            "packages": {"prefmill": "0.1.0"},
+            "python": "3.11.0",
         }
 
-    def add(self, name: str, stage: str, schema: pa.Schema, shards: list[list[dict[str, Any]]],
-            rejects: list[list[Reject]] | None = None, **changes: Any) -> None:
+    def add(
+        self,
+        name: str,
+        stage: str,
+        schema: pa.Schema,
+        shards: list[list[dict[str, Any]]],
+        rejects: list[list[Reject]] | None = None,
+        **changes: Any,
+    ) -> None:
         upstream = changes.pop("upstream_stage", next(reversed(self.documents), None))
         self.documents[name] = document(name, stage, upstream, schema, **changes)
         self.shards[name] = (schema, shards, rejects or [[] for _ in shards])
@@ -104,10 +162,22 @@ class RunBuilder:
                 table = pa.Table.from_pylist(rows, schema=schema)
                 data, rejected = stage.write(number, table, rejects_table(name, [(r.row["id"], r) for r in lost]))
                 codes = {r.code: sum(o.code == r.code for o in lost) for r in lost}
-                stage.commit_shard(CommitRecord(
-                    number, 0, prints[name].digest, "empty", len(rows) + len(lost), len(rows), len(lost), 0, 0, data,
-                    rejected, codes,
-                ))
+                stage.commit_shard(
+                    CommitRecord(
+                        number,
+                        0,
+                        prints[name].digest,
+                        "empty",
+                        len(rows) + len(lost),
+                        len(rows),
+                        len(lost),
+                        0,
+                        0,
+                        data,
+                        rejected,
+                        codes,
+                    )
+                )
             if name not in unfinished:
                 stage.seal(len(shards))
         return open_run(self.folder)
@@ -125,13 +195,31 @@ def builder(tmp_path: Path) -> RunBuilder:
     prompts = [{"id": f"p{p}", "prompt": user(f"Question {p}?")} for p in range(PROMPTS)]
     responses = [response_row(p, d) for p in range(PROMPTS) for d in range(2)]
     out.add("prompts", "load_prompts", PROMPT_COLUMNS, _cut(prompts), source={"files": {"q.jsonl": "ab"}}, limit=None)
-    out.add("responses", "sample_responses", RESPONSE_COLUMNS, _cut(responses), config={"n": 2}, prompts={"a.v1": "d1"},
-            engines={"policy": STRONG})
+    out.add(
+        "responses",
+        "sample_responses",
+        RESPONSE_COLUMNS,
+        _cut(responses),
+        config={"n": 2},
+        prompts={"a.v1": "d1"},
+        engines={"policy": STRONG},
+    )
     for column, engine in (("strong", STRONG), ("weak", WEAK)):
-        out.add(f"{column}_lp", "score_logprobs", RESPONSE_COLUMNS, _cut(responses), config={"column": column},
-                engines={"scorer": engine})
-    out.add("reward", "density_ratio", REWARD_COLUMNS, _cut(responses),
-            config={"numerator": "strong", "denominator": "weak", "normalize": "per_own_token"})
+        out.add(
+            f"{column}_lp",
+            "score_logprobs",
+            RESPONSE_COLUMNS,
+            _cut(responses),
+            config={"column": column},
+            engines={"scorer": engine},
+        )
+    out.add(
+        "reward",
+        "density_ratio",
+        REWARD_COLUMNS,
+        _cut(responses),
+        config={"numerator": "strong", "denominator": "weak", "normalize": "per_own_token"},
+    )
     lost = Reject(response_row(0, 0), "pairs.tie", "tied")
     out.add("pairs", "select_pairs", PAIR_COLUMNS, _cut([pair_row(p) for p in range(PROMPTS)]), [[lost], [], []])
     return out

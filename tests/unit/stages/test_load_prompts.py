@@ -168,6 +168,17 @@ class TestArrow:
         self.write(tmp_path / "in.parquet", prompt=pa.array(["a", "b"]).cast(kind))
         assert prompts(source("in.parquet")) == ["a", "b"]
 
+    def test_kept_text_becomes_plain_text_and_numbers_widen_when_asked(self, source, tmp_path):
+        tags = pa.array([["x"]], pa.large_list(pa.large_string()))
+        self.write(tmp_path / "in.parquet", prompt=["a"], s=pa.array(["t"], pa.large_string()), tags=tags,
+                   i=pa.array([1], pa.int16()), f=pa.array([0.5], pa.float32()), u=pa.array([1], pa.uint64()))
+        plain = source("in.parquet", keep_columns=["s", "tags", "i"])
+        assert plain.outputs.types[1:] == [pa.string(), pa.list_(pa.string()), pa.int16()]
+        assert read(plain)[0] == [{"prompt": user("a"), "s": "t", "tags": ["x"], "i": 1}]
+        asked = source("in.parquet", keep_columns={"s": "string", "tags": "list<string>", "i": "int", "f": "float"})
+        assert read(asked)[0] == [{"prompt": user("a"), "s": "t", "tags": ["x"], "i": 1, "f": 0.5}]
+        assert "expected int64" in refused(source("in.parquet", keep_columns={"u": "int"}).digest)
+
     def test_messages_with_further_keys_are_read(self, source, tmp_path):
         self.write(tmp_path / "in.parquet", prompt=[[{"content": "a", "role": "user", "name": None}], [], None])
         rows, rejects = read(source("in.parquet"))

@@ -240,6 +240,10 @@ class TestPlan:
         assert [(r.row["id"], r.code) for r in self.plan(rows, n=1).rejects] == [("s2", "plan.bad_row"),
                                                                                ("o0", "plan.bad_row")]
 
+    def test_no_rows_at_all_give_an_empty_plan(self):
+        result = self.plan([], n=5)
+        assert result.table.schema.equals(PlanSkillmix.outputs) and not result.table.num_rows and not result.rejects
+
     @pytest.mark.parametrize(("rows", "config", "said"), [
         (named("skill", "a") + named("query_type", "x"), {"n": 1}, "at least 2 distinct skills"),
         (named("skill", "a", "b"), {"n": 1}, "left 2 and 0"),
@@ -289,8 +293,9 @@ class TestSynthesize:
         _, calls = seen = self.run(GOOD, mode="one_turn")
         seen[0]()
         example = calls[0].messages[0]["content"].split("### Instruction\n")[1].split("\n")[0]
-        go, calls = self.run(f"### Instruction\n{example}", GOOD, mode="one_turn")
-        assert go()["instruction"] == TEXT and len(calls) == 2
+        for copy in (example, f"{example}\n\nQuestion: how to", " ".join(example.split()[5:18])):
+            go, calls = self.run(f"### Instruction\n{copy}", GOOD, mode="one_turn")
+            assert go()["instruction"] == TEXT and len(calls) == 2
 
     def test_a_critique_that_is_cut_off_is_asked_for_again(self):
         go, calls = self.run(GOOD, Sample("Too", "length"), "Too plain.", GOOD)

@@ -1,0 +1,1 @@
+"""Commands that measure prefmill against a named baseline in the same run; see README.md."""

@@ -4,7 +4,7 @@ Sums only what the server says of the response's own tokens: nothing is averaged
 positions cannot be told apart with certainty gives a `RowError` (`specs/methods_annotation.md`, B3). Temperature 1 is
 always requested. On vLLM, run the server with prefix caching off (`specs/engines.md`, section 4).
 
-Reject codes: `score.nonfinite`, `score.boundary`, and `engine.bad_response` from the retry loop.
+Reject codes: `score.nonfinite`, `score.boundary`, `score.control_text`, and `engine.bad_response` from the retry loop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.types import Json, Message, ScoreRequest
 Score = tuple[float, int, int]
 """Sum in nats, tokens scored, tokens before them."""
 
-_CHATML_END = "<|im_end|>"
+_CHATML_START, _CHATML_END = "<|im_start|>", "<|im_end|>"
 
 
 class Completions(Protocol):
@@ -64,27 +64,41 @@ class TextScorer:
 
     async def score(self, request: ScoreRequest) -> Score:
         """Score one request."""
-        prompt = self._prompt(request)
-        response = request.response + (_CHATML_END if request.include_eos and self._config.template == "chatml" else "")
+        prompt, response = self._texts(request)
         if not prompt:
             raise RowError("score.boundary", "the prompt is empty; a text's first token has no log-probability")
         body = {**self._static, "prompt": prompt + response, "temperature": 1.0, "echo": True, "logprobs": 0,
                 "max_tokens": self._config.echo_max_tokens}
         return await self._completions(body, lambda raw: _from_offsets(raw, prompt, response))
 
-    def _prompt(self, request: ScoreRequest) -> str:
+    def _texts(self, request: ScoreRequest) -> tuple[str, str]:
+        """Return the text before the response, and the text that is scored."""
+        chatml = self._config.template == "chatml"
+        end = _CHATML_END if chatml and request.include_eos else ""
         if request.messages is None:
-            return request.prompt or ""
-        return _chatml(request.messages) if self._config.template == "chatml" else _plain(request.messages)
+            return request.prompt or "", request.response + end
+        if chatml:
+            _refuse_control_text([m["content"] for m in request.messages] + [request.response])
+            return _chatml(request.messages), request.response + end
+        return _transcript(request.messages), f" {request.response}" if request.response else ""
+
+
+def _refuse_control_text(texts: Sequence[str]) -> None:
+    """A server reads ChatML's marks wherever they stand in a text, so a row that holds one cannot be scored as text."""
+    for text in texts:
+        if _CHATML_START in text or _CHATML_END in text:
+            raise RowError("score.control_text", f"the text holds '{_CHATML_START}' or '{_CHATML_END}', which the "
+                           "server would take for the end of a turn; use 'tokenizer: server' or a local tokenizer")
 
 
 def _chatml(messages: Sequence[Message]) -> str:
-    turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}{_CHATML_END}\n" for m in messages)
-    return turns + "<|im_start|>assistant\n"
+    turns = "".join(f"{_CHATML_START}{m['role']}\n{m['content']}{_CHATML_END}\n" for m in messages)
+    return turns + f"{_CHATML_START}assistant\n"
 
 
-def _plain(messages: Sequence[Message]) -> str:
-    return "".join(m["content"] + "\n\n" for m in messages)
+def _transcript(messages: Sequence[Message]) -> str:
+    """Write named turns, up to the colon: common tokenizers begin a token at the space after it."""
+    return "".join(f"{m['role'].capitalize()}: {m['content']}\n\n" for m in messages) + "Assistant:"
 
 
 def _choice(body: bytes) -> dict[str, Any]:

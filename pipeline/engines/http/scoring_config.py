@@ -21,7 +21,8 @@ class ScoringConfig(BaseModel):
     `method`: `echo` (the completions route gives the prompt back with its log-probabilities) or `prompt_logprobs`
     (vLLM's extension). `tokenizer`: `server` (vLLM's route `/tokenize`; token ids are sent), `text` (text is sent, made
     with `template`, and positions are found by character offset), or a local folder with a tokenizer (ids are sent).
-    `template`: for `text` only; `chatml`, or `plain`: contents one after the other with an empty line between.
+    `template`: for `text` only; `chatml`, or `transcript`: turns named `User:` and `Assistant:`, no end token, for models
+    and servers without special tokens.
     `echo_max_tokens`: tokens to generate beside the echo; some servers refuse 0.
     """
 
@@ -29,7 +30,7 @@ class ScoringConfig(BaseModel):
 
     method: Literal["echo", "prompt_logprobs"]
     tokenizer: str = Field(default="server", min_length=1)
-    template: Literal["chatml", "plain"] | None = None
+    template: Literal["chatml", "transcript"] | None = None
     echo_max_tokens: Annotated[int, ExecutionOnly()] = Field(default=0, ge=0, le=1)
 
     @model_validator(mode="after")

@@ -212,24 +212,30 @@ def test_chatml_text_ends_the_turn_and_counts_it():
     assert (result.tokens, result.logprob) == (len("ok<|im_end|>"), -0.5 * len("ok<|im_end|>"))
 
 
-def test_plain_text_joins_contents_and_has_no_end_token():
-    result, where = text_score(template="plain")
-    assert where.seen[0].json["prompt"] == "hi\n\nok" and (result.tokens, result.prompt_tokens) == (2, 4)
+def test_a_transcript_names_its_turns_and_has_no_end_token():
+    result, where = text_score(template="transcript")
+    assert where.seen[0].json["prompt"] == "User: hi\n\nAssistant: ok"
+    assert (result.tokens, result.prompt_tokens) == (len(" ok"), len("User: hi\n\nAssistant:"))
+
+
+def test_chatml_marks_in_a_text_are_a_row_error():
+    outcome, where = text_score(request=ScoreRequest("ok<|im_end|>", messages=({"role": "user", "content": "hi"},)))
+    assert outcome.code == "score.control_text" and not where.seen
 
 
 def test_a_raw_prompt_is_sent_as_it_is():
-    _, where = text_score(request=ScoreRequest("ok", prompt="Once "), template="plain")
+    _, where = text_score(request=ScoreRequest("ok", prompt="Once "), template="transcript")
     assert where.seen[0].json["prompt"] == "Once ok"
 
 
 @pytest.mark.parametrize("method", [lambda b: pieces(b, 5), lambda b: pieces(b, bos="<s>")])
 def test_a_token_across_the_boundary_is_a_row_error(method):
-    outcome, _ = text_score(method, ScoreRequest("abc", prompt="1234567"), "plain")
+    outcome, _ = text_score(method, ScoreRequest("abc", prompt="1234567"), "transcript")
     assert outcome.code == "score.boundary"
 
 
 def test_an_empty_text_prompt_has_no_boundary():
-    assert text_score(request=ScoreRequest("abc", prompt=""), template="plain")[0].code == "score.boundary"
+    assert text_score(request=ScoreRequest("abc", prompt=""), template="transcript")[0].code == "score.boundary"
 
 
 @pytest.mark.parametrize("key", ["tokens", "token_logprobs", "text_offset"])
@@ -254,7 +260,7 @@ def test_tokens_that_are_no_text_are_a_bad_response():
 
 @pytest.mark.parametrize("scoring", [
     {"method": "echo", "tokenizer": "text"}, {"method": "echo", "template": "chatml"},
-    {"method": "prompt_logprobs", "tokenizer": "text", "template": "plain"}, {"method": "echo", "echo_max_tokens": 2},
+    {"method": "prompt_logprobs", "tokenizer": "text", "template": "transcript"}, {"method": "echo", "echo_max_tokens": 2},
     {"method": "guess"}, {"method": "echo", "tokenizer": ""}])
 def test_declarations_that_contradict_themselves_are_refused(scoring):
     with pytest.raises(ValidationError):

@@ -19,10 +19,9 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import RecipeError
+from pipeline.plain_yaml import read_plain_yaml
 from pipeline.types import Message
 
 _TURN = re.compile(r"^<<(system|user|assistant)>>[ \t]*\n", re.MULTILINE)
@@ -108,8 +107,8 @@ def _split_header(text: str, where: str) -> tuple[PromptHeader, str]:
         raise RecipeError(f"prompt template '{where}' has no header; it must start with '---', name, version, "
                           "inputs, source, '---'")
     try:
-        header = PromptHeader.model_validate(YAML(typ="safe", pure=True).load(found[1]))
-    except (YAMLError, ValidationError) as e:
+        header = PromptHeader.model_validate(read_plain_yaml(found[1], f"the header of prompt template '{where}'"))
+    except ValidationError as e:
         raise RecipeError(f"prompt template '{where}' has a header that cannot be read: {e}") from None
     return header, text[found.end():]
 

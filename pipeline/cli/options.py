@@ -14,6 +14,10 @@ SetOption = Annotated[
     list[str],
     typer.Option("--set", help="Override a value: path=value, e.g. stages.pairs.with.min_margin=0.2. Repeatable."),
 ]
+EnginesOption = Annotated[
+    Path | None,
+    typer.Option("--engines", help="Bind the recipe's engine names to the engines of this file.", show_default=False),
+]
 RunDirOption = Annotated[
     Path | None, typer.Option("--run-dir", help="Run folder; runs/<recipe name> unless given.", show_default=False)
 ]
@@ -24,11 +28,12 @@ LimitOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def overrides_of(values: list[str]) -> dict[str, Any]:
-    """Read all `--set` options."""
-    from pipeline.plan.recipe import parse_override
+def overrides_of(values: list[str], engines: Path | None = None) -> dict[str, Any]:
+    """Read `--engines` and all `--set` options, which come on top."""
+    from pipeline.plan.recipe import load_engines, parse_override
 
-    return dict(parse_override(v) for v in values)
+    bound = load_engines(engines) if engines else {}
+    return {**bound, **dict(parse_override(v) for v in values)}
 
 
 def print_json(value: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipeline.cli.options import (
+    EnginesOption,
     LimitOption,
     RecipeArgument,
     RunDirOption,
@@ -22,17 +23,22 @@ def register(app: typer.Typer) -> None:
     app.command()(schema)
 
 
-def validate(recipe: RecipeArgument, set_: SetOption = []) -> None:  # noqa: B006  typer wants the default as it is
+def validate(
+    recipe: RecipeArgument,
+    set_: SetOption = [],  # noqa: B006  typer wants the default as it is
+    engines: EnginesOption = None,
+) -> None:
     """Check a recipe: names, options, columns, roles. Exit code 2 with the reason if it cannot run."""
     from pipeline.run.session import RunRequest, prepare
 
-    checked = prepare(RunRequest(recipe, overrides_of(set_)))
+    checked = prepare(RunRequest(recipe, overrides_of(set_, engines)))
     typer.echo(f"ok: '{checked.recipe.name}', {len(checked.stages)} stages in {len(checked.segments)} segments")
 
 
 def plan(
     recipe: RecipeArgument,
     set_: SetOption = [],  # noqa: B006  typer wants the default as it is
+    engines: EnginesOption = None,
     run_dir: RunDirOption = None,
     limit: LimitOption = None,
 ) -> None:
@@ -41,7 +47,7 @@ def plan(
     from pipeline.run.session import RunRequest, prepare
     from pipeline.store.run_store import RunStore, differences
 
-    request = RunRequest(recipe, overrides_of(set_), run_dir, limit)
+    request = RunRequest(recipe, overrides_of(set_, engines), run_dir, limit)
     checked = prepare(request)
     fingerprints = fingerprint_plan(checked, limit)
     store = RunStore(request.folder(checked.recipe.name))

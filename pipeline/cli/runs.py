@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipeline.cli.options import (
+    EnginesOption,
     JsonOption,
     LimitOption,
     RecipeArgument,
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
 def run(
     recipe: RecipeArgument,
     set_: SetOption = [],  # noqa: B006  typer wants the default as it is
+    engines: EnginesOption = None,
     run_dir: RunDirOption = None,
     limit: LimitOption = None,
     resume: Annotated[
@@ -51,7 +53,7 @@ def run(
     """Run a recipe, or go on where it stopped. Finished work is never done or paid again."""
     from pipeline.run.session import RunRequest
 
-    return _run(RunRequest(recipe, overrides_of(set_), run_dir, limit, resume))
+    return _run(RunRequest(recipe, overrides_of(set_, engines), run_dir, limit, resume))
 
 
 def _run(request: RunRequest) -> int:

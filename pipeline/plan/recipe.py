@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent
 
 from pipeline.errors import RecipeError
+from pipeline.plain_yaml import read_plain_yaml
 from pipeline.plan.wording import explain_validation
 from pipeline.types import Json
 
@@ -114,11 +112,27 @@ def load_recipe(path: Path, overrides: Mapping[str, Json] | None = None) -> Reci
     return validate_recipe(value, str(path))
 
 
+def load_engines(path: Path) -> dict[str, Json]:
+    """Read a file of engines (name to options) as overrides of a recipe's `engines`.
+
+    Raises:
+        RecipeError: if it cannot be read or is not a mapping of mappings.
+    """
+    try:
+        value = parse_recipe_text(path.read_bytes(), str(path))
+    except OSError as e:
+        raise RecipeError(f"engines file '{path}' cannot be read: {e.strerror}") from None
+    for name, options in value.items():
+        if not isinstance(options, dict):
+            raise RecipeError(f"engines file '{path}': '{name}' holds {_kind(options)}; expected engine options")
+    return {f"engines.{name}": options for name, options in value.items()}
+
+
 def parse_recipe_text(raw: bytes, where: str) -> dict[str, Json]:
     """Parse YAML bytes into plain values.
 
     Raises:
-        RecipeError: if it is too large, not UTF-8, not YAML, not a mapping, or uses anchors, aliases or tags.
+        RecipeError: if it is too large, not UTF-8, not YAML, not a mapping, or holds more than plain values.
     """
     if len(raw) > _MAX_BYTES:
         raise RecipeError(f"recipe '{where}' has {len(raw):,} bytes; at most {_MAX_BYTES:,} are read")
@@ -126,14 +140,7 @@ def parse_recipe_text(raw: bytes, where: str) -> dict[str, Json]:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as e:
         raise RecipeError(f"recipe '{where}' is not UTF-8 text (byte {e.start})") from None
-    try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            if isinstance(event, AliasEvent):
-                line = event.start_mark.line + 1
-                raise RecipeError(f"recipe '{where}', line {line}: aliases are not read; write the value out")
-        value = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as e:
-        raise RecipeError(f"recipe '{where}' is not valid YAML: {_yaml_reason(e)}") from None
+    value = read_plain_yaml(text, f"recipe '{where}'")
     if not isinstance(value, dict):
         raise RecipeError(
             f"recipe '{where}' holds {_kind(value)}; expected a mapping with 'recipe', 'name', "
@@ -172,10 +179,8 @@ def parse_override(text: str) -> tuple[str, Json]:
     dotted, sign, value = text.partition("=")
     if not sign or not dotted.strip():
         raise RecipeError(f"--set '{text}': expected path=value, such as stages.pairs.with.min_margin=0.2")
-    try:
-        return dotted.strip(), YAML(typ="safe", pure=True).load(value) if value.strip() else ""
-    except (YAMLError, ValueError) as e:
-        raise RecipeError(f"--set '{text}': the value is not valid YAML: {_yaml_reason(e)}") from None
+    place = dotted.strip()
+    return place, read_plain_yaml(value, f"--set '{text[:200]}': the value", place) if value.strip() else ""
 
 
 def _set(value: dict[str, Json], dotted: str, new: Json) -> None:
@@ -206,12 +211,6 @@ def _step(here: Any, part: str, so_far: str, dotted: str) -> Any:
     if nested is None:
         nested = here[part] = {}
     return nested
-
-
-def _yaml_reason(e: Exception) -> str:
-    problem, mark = getattr(e, "problem", None), getattr(e, "problem_mark", None)
-    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return f"{problem or str(e).splitlines()[0]}{place}"
 
 
 def _kind(value: Any) -> str:

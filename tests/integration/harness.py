@@ -146,3 +146,21 @@ def secret_forms(secret: str) -> list[bytes]:
     """Return a secret in plain and as base64 at each of the three alignments, without the characters that may vary."""
     encoded = [base64.b64encode(b"x" * shift + secret.encode())[4:-4] for shift in range(3)]
     return [secret.encode(), *encoded]
+
+
+def register(
+    folder: Path,
+    stages: Mapping[str, str] = {},
+    engines: Mapping[str, str] = {},
+    *,
+    distribution: str = "a-test-package",
+    version: str = "1",
+) -> Path:
+    """Write what an installed distribution leaves on the path: names of stages and engines, `module:Class` each."""
+    info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+    lines = ["[prefmill.stages]", *(f"{k} = {v}" for k, v in stages.items())]
+    lines += ["[prefmill.engines]", *(f"{k} = {v}" for k, v in engines.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    return folder

@@ -1,4 +1,4 @@
-"""Replies for the recipe `skillmix_server.yaml`: the mock server runs this file with `--script`.
+"""Replies for the recipe `skillmix.yaml`: the mock server runs this file with `--script`.
 
 `reply(request, text, salt)` recognises our prompt templates by their wording and answers each as a good model would,
 as a pure function of the conversation and the salt.

@@ -21,8 +21,8 @@ class ScoringConfig(BaseModel):
     `method`: `echo` (the completions route gives the prompt back with its log-probabilities) or `prompt_logprobs`
     (vLLM's extension). `tokenizer`: `server` (vLLM's route `/tokenize`; token ids are sent), `text` (text is sent, made
     with `template`, and positions are found by character offset), or a local folder with a tokenizer (ids are sent).
-    `template`: for `text` only; `chatml`, or `transcript`: turns named `User:` and `Assistant:`, no end token, for models
-    and servers without special tokens.
+    `template`: for `text` only; `chatml`, or `transcript`: turns named `User:` and `Assistant:`, no end token,
+    for models and servers without special tokens.
     `echo_max_tokens`: tokens to generate beside the echo; some servers refuse 0.
     """
 

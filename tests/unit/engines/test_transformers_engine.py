@@ -113,7 +113,8 @@ def test_stop_strings_end_a_sample_and_are_cut_off(local):
 
 def test_a_prompt_beyond_the_context_fails_alone(local):
     long = "word " * 9000
-    work = [local.engine.generate(gen(long)), local.engine.generate(gen("Hi")), local.engine.score_tokens(score("Hi", long))]
+    engine = local.engine
+    work = [engine.generate(gen(long)), engine.generate(gen("Hi")), engine.score_tokens(score("Hi", long))]
     too_long, fine, too_long_too = local.run(asyncio.wait_for(gather(work), 60))
     assert isinstance(too_long, RowError) and too_long.code == "engine.context_exceeded"
     assert isinstance(too_long_too, RowError) and too_long_too.code == "score.context_exceeded"

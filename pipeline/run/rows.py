@@ -63,6 +63,7 @@ class RowNode(Node):
 
     async def work(self) -> None:
         """Feed, work and flush until the input ends or a stop is asked for."""
+        self.store.remove_stale_journals()
         flusher = asyncio.create_task(self._flush_journals())
         try:
             rows = [self._feeder(), *(self._worker() for _ in range(self._window))]
@@ -82,7 +83,6 @@ class RowNode(Node):
             given = self.upstream.records[number]
             generation = self.generation_needed(number, given.content)
             if generation is None:
-                self.store.remove_journals(number)
                 self.publish(self.store.records[number], reused=True)
                 continue
             await self._admit(number, generation)
@@ -119,7 +119,7 @@ class RowNode(Node):
         table = self.upstream.read(given)
         if table is None:
             table = self.planned.schema_in.empty_table()
-        journal = self.store.journal(number, self.scope.attempt)
+        journal = self.store.journal(number, generation, self.scope.attempt)
         prior: dict[str, PriorOutcome] = {}
         if generation > 0:
             codes = (self.scope.retry or {}).get(self.planned.id)

@@ -128,5 +128,5 @@ def _count_finished(scope: RunScope, segment: Sequence[str]) -> None:
         p.rows_out = sum(r.rows_out for r in records)
         p.rejected = sum(r.rows_rejected for r in records)
         p.finished = True
-        own.remove_journals()
+        own.remove_stale_journals()
         check_reject_rate(scope.plan.stages[stage_id], p, own)

@@ -15,15 +15,16 @@ from pathlib import Path
 from pipeline.errors import CorruptStore, PrerequisiteError, Stopped
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UNFIT = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def make_folder(path: Path) -> None:
     """Create a folder and its parents, flushed; an existing one is fine."""
-    if path.is_dir():
-        return
-    make_folder(path.parent)
     try:
+        if path.is_dir():
+            return
+        make_folder(path.parent)
         path.mkdir(exist_ok=True)
     except OSError as e:
         raise write_failed(path, e) from e
@@ -110,7 +111,7 @@ def write_failed(path: Path, e: OSError) -> Stopped | CorruptStore | Prerequisit
             f"cannot write '{path}': {e.strerror}; {_free(path)}. What is committed is safe: free some space and run "
             "the same command again"
         )
-    if e.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+    if e.errno in _UNFIT:
         return PrerequisiteError(f"cannot write '{path}': {e.strerror}; choose a run folder that can be written")
     return CorruptStore(f"cannot write '{path}': {e.strerror or e}; check the disk, then run the same command again")
 

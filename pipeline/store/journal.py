@@ -78,18 +78,12 @@ class Journal:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-        remove_journals(self._folder, self._stem)
-
-
-def remove_journals(folder: Path, stem: str = "") -> None:
-    """Delete the journals of a shard, or of all shards."""
-    for path in _journals(folder, stem):
-        path.unlink(missing_ok=True)
+        for path in _journals(self._folder, self._stem):
+            path.unlink(missing_ok=True)
 
 
 def _journals(folder: Path, stem: str) -> list[Path]:
-    pattern = f"{stem}-*.journal" if stem else "*.journal"
-    return sorted(folder.glob(pattern)) if folder.is_dir() else []
+    return sorted(folder.glob(f"{stem}-*.journal")) if folder.is_dir() else []
 
 
 def read_journal(path: Path) -> dict[str, bytes]:

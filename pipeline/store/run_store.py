@@ -12,6 +12,7 @@ Rows of two fingerprints lie in two folders, so they can never mix; an old folde
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,11 +24,12 @@ from pipeline.errors import CorruptStore, ResumeError
 from pipeline.plan.fingerprint import Fingerprint, changes
 from pipeline.store.commits import CommitRecord, commit, current_records
 from pipeline.store.files import make_folder, put_if_absent
-from pipeline.store.journal import Journal, remove_journals
+from pipeline.store.journal import Journal
 from pipeline.store.shards import FileRef, read_shard, write_shard
 from pipeline.types import Json, canonical_json, digest_of
 
 PLAN_VERSION = 1
+_JOURNAL = re.compile(r"part-(\d{5,})(?:\.g(\d+))?-")
 
 
 def shard_stem(shard: int) -> str:
@@ -85,13 +87,18 @@ class StageStore:
         except (ValueError, KeyError, TypeError) as e:
             raise CorruptStore(f"'{path}' cannot be read: {e}; nothing was changed") from e
 
-    def journal(self, shard: int, attempt: str) -> Journal:
-        """Open the journal of an unfinished shard."""
-        return Journal(self.journals, shard_stem(shard), attempt)
+    def journal(self, shard: int, generation: int, attempt: str) -> Journal:
+        """Open the journal of an unfinished generation of a shard."""
+        stem = shard_stem(shard) + (f".g{generation}" if generation else "")
+        return Journal(self.journals, stem, attempt)
 
-    def remove_journals(self, shard: int | None = None) -> None:
-        """Delete what a kill between a commit and the end of its journal left, of one committed shard or of all."""
-        remove_journals(self.journals, "" if shard is None else shard_stem(shard))
+    def remove_stale_journals(self) -> None:
+        """Delete the journals of committed generations, which a kill between a commit and its clean-up leaves."""
+        for path in self.journals.glob("*.journal"):
+            found = _JOURNAL.match(path.name)
+            record = self.records.get(int(found[1])) if found else None
+            if found and record and int(found[2] or 0) <= record.generation:
+                path.unlink(missing_ok=True)
 
     def write(self, shard: int, table: pa.Table, rejects: pa.Table) -> tuple[FileRef | None, FileRef | None]:
         """Write the files of a shard; nothing counts before `commit_shard`."""

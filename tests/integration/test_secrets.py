@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import signal
 from pathlib import Path
 
@@ -89,11 +90,9 @@ def test_a_good_run_and_every_command_that_looks_at_it_hide_the_key(tmp_path, cl
 
 def test_an_exported_dataset_hides_the_key(tmp_path):
     with Server() as server:
-        path = served_recipe(tmp_path, server.url, 10, draws=3)
-        text = path.read_text().replace('"use": "score_logprobs"', '"use": "score_logprobs", "with": {"column": "reward"}')
-        path.write_text(text)
-        pairs = ', {"id": "pairs", "use": "select_pairs"}]'
-        path.write_text(text[: text.rindex("]", 0, text.index('"limits"'))] + pairs + ', ' + text[text.index('"limits"'):])
+        recipe = json.loads(served_recipe(tmp_path, server.url, 10, draws=3).read_text())
+        recipe["stages"][-1]["with"] = {"column": "reward"}
+        write_recipe(tmp_path, [*recipe["stages"], {"id": "pairs", "use": "select_pairs"}], recipe["engines"])
         said = run_with_canary(tmp_path, "run", "recipe.yaml", expect=0)
     said += run_with_canary(tmp_path, "export", "runs/test", "--to", "out", "--show", expect=0)
     assert list((tmp_path / "out").rglob("*.parquet"))
@@ -160,7 +159,7 @@ def test_a_stage_that_dumps_its_engine_in_an_exception_cannot_dump_the_key(tmp_p
         ]
         write_recipe(tmp_path, stages, {"policy": {"kind": "openai", "base_url": server.url, "model": "m"}})
         said = run_with_canary(tmp_path, "run", "recipe.yaml", expect=1)
-    assert "Traceback" in said and "Clumsy" not in said.split("bug:")[1] and "TypeError" in said
+    assert "Traceback" in said and "TypeError" in said
     assert_was_sent(server)
     assert_hidden(tmp_path, said)
 

@@ -1,0 +1,1 @@
+"""Stages and an engine that are not prefmill's own."""

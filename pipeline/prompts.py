@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, TemplateError, meta, nodes
 from jinja2.exceptions import SecurityError
+from jinja2.filters import do_indent
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -31,6 +32,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 _MAX_SOURCE = 100_000
 _MAX_RENDERED = 20_000_000
 _FILTERS = ("join", "length", "lower", "upper", "trim", "replace", "indent", "first", "last", "default", "tojson")
+_PARTS = (nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
+          nodes.Slice, nodes.Filter, nodes.Test, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or,
+          nodes.Not, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow, nodes.Neg,
+          nodes.Concat, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword)
+"""What a template may be made of: nothing that loads files, calls functions or keeps state."""
+_METHODS = ("items", "keys", "values")
 
 
 class PromptHeader(BaseModel):
@@ -63,8 +70,25 @@ def _environment() -> _Sandbox:
         undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
     )
     env.globals.clear()
-    env.filters = {name: env.filters[name] for name in _FILTERS}
+    env.filters = {name: env.filters[name] for name in _FILTERS} | {"replace": _replace, "indent": _indent}
     return env
+
+
+def _replace(text: Any, old: str, new: str) -> str:
+    given = str(text)
+    _refuse_size(len(given) + given.count(old) * len(new))
+    return given.replace(old, new)
+
+
+def _indent(text: Any, width: int = 4, first: bool = False, blank: bool = False) -> str:
+    given = str(text)
+    _refuse_size(len(given) + (given.count("\n") + 1) * width)
+    return do_indent(given, width, first, blank)
+
+
+def _refuse_size(characters: int) -> None:
+    if characters > _MAX_RENDERED:
+        raise SecurityError(f"more than {_MAX_RENDERED:,} characters")
 
 
 _ENV = _environment()
@@ -89,9 +113,26 @@ class Prompt:
     @cached_property
     def _templates(self) -> list[tuple[str, Any]]:
         try:
+            for _, source in self.turns:
+                self._refuse_parts(_ENV.parse(source))
             return [(role, _ENV.from_string(source)) for role, source in self.turns]
-        except TemplateError as e:
+        except (TemplateError, RecursionError) as e:
             raise RecipeError(f"prompt template '{self.where}' does not compile: {e}") from None
+
+    def _refuse_parts(self, tree: nodes.Template) -> None:
+        unknown = sorted(meta.find_undeclared_variables(tree) - set(self.header.inputs))
+        if unknown:
+            raise RecipeError(
+                f"prompt template '{self.where}' does not compile: it uses {', '.join(unknown)}, but its inputs are "
+                f"{', '.join(self.header.inputs) or 'none'}"
+            )
+        for node in tree.find_all(nodes.Node):
+            call = isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr in _METHODS
+            if not call and not isinstance(node, _PARTS):
+                raise RecipeError(
+                    f"prompt template '{self.where}' does not compile: '{type(node).__name__.lower()}' in line "
+                    f"{node.lineno} of a turn; a template may use text, variables, if, for, filters and comparisons"
+                )
 
     def render(self, **variables: Any) -> tuple[Message, ...]:
         """Return the turns with variables put in once.
@@ -105,12 +146,19 @@ class Prompt:
             )
         plain = {k: _plain(v) for k, v in variables.items()}
         try:
-            turns = [(role, t.render(plain).strip("\n")) for role, t in self._templates]
-        except (TemplateError, SecurityError, OverflowError) as e:
+            turns = [(role, _rendered(t, plain).strip("\n")) for role, t in self._templates]
+        except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as e:
             raise ValueError(f"prompt template '{self.where}' failed to render: {e}") from None
-        if sum(len(text) for _, text in turns) > _MAX_RENDERED:
-            raise ValueError(f"prompt template '{self.where}' rendered more than {_MAX_RENDERED:,} characters")
         return tuple({"role": role, "content": text} for role, text in turns)
+
+
+def _rendered(template: Any, variables: Mapping[str, Any]) -> str:
+    parts, size = [], 0
+    for part in template.generate(variables):
+        size += len(part)
+        _refuse_size(size)
+        parts.append(part)
+    return "".join(parts)
 
 
 def _split_header(text: str, where: str) -> tuple[PromptHeader, str]:

@@ -11,12 +11,16 @@ import logging
 import os
 import sys
 import traceback
+from typing import cast
 
-import click
 import typer
 
 from pipeline.cli import about, inspect, publish, recipes, runs
-from pipeline.errors import EXIT_BUG, PipelineError, StageBug
+from pipeline.errors import PipelineError, StageBug
+
+_CommandLineError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
+"""`ClickException`, the base of what typer raises for a mistake in the command line: click's own class in older
+versions of typer, one of typer's in newer ones, which come without click."""
 
 app = typer.Typer(
     name="prefmill",
@@ -44,10 +48,10 @@ def run_command(arguments: list[str]) -> int:
         _refuse_shadowed_packages()
         code = app(args=arguments, prog_name="prefmill", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.ClickException as e:
+    except _CommandLineError as e:
         e.show()
         return e.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("stopped before anything was begun", file=sys.stderr)
         return 130
     except StageBug as e:
@@ -57,9 +61,6 @@ def run_command(arguments: list[str]) -> int:
     except PipelineError as e:
         print(f"error: {e}", file=sys.stderr)
         return e.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BUG
 
 
 def _refuse_shadowed_packages() -> None:

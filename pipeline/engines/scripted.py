@@ -35,7 +35,7 @@ from pipeline.types import (
 ReplyFunction = Callable[[GenRequest, int], str]
 """Text of sample `draw` of a request; may raise `RowError` or `EngineError`."""
 
-_CALLS_KEPT = 10_000
+_CALLS_KEPT = 2_000
 """How many of the last calls an engine remembers, for tests to look at."""
 
 

@@ -66,7 +66,7 @@ class TransformersConfig(EngineConfig):
     """Most samples drawn side by side; on a large device more is faster."""
     batch_tokens: Annotated[int, ExecutionOnly(), Field(ge=256)] = 65_536
     """Most rows times positions whose keys and values are held at once."""
-    pass_tokens: Annotated[int, ExecutionOnly(), Field(ge=64)] = 4_096
+    pass_tokens: Annotated[int, ExecutionOnly(), Field(ge=64)] = 2_048
     """Most tokens, padding included, of one pass through the layers when reading prompts and responses."""
 
 
@@ -182,8 +182,9 @@ class TransformersEngine(Engine):
 
     def _load(self, session: Session) -> None:
         from pipeline.engines.local import attention
-        from pipeline.engines.local.loading import LoadOptions
+        from pipeline.engines.local.loading import LoadOptions, share_cores_politely
 
+        share_cores_politely()
         name = attention.register() if self.config.attention == "grouped" else self.config.attention
         options = LoadOptions(self.config.dtype, self.config.device, name, self._revision)
         rounding = self.config.round_weights

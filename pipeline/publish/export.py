@@ -173,6 +173,7 @@ def _card(view: RunView, source: StageView, configs: Sequence[ConfigFiles], stat
         "recipe": run["recipe"],
         "dataset": dataset,
         "packages": dict(sorted(run["packages"].items())),
+        "overrides": overrides_text(view),
         "python": run["python"],
         "limit": chain[0].document.get("limit"),
         "stages": [stage_facts(s) for s in chain],
@@ -199,6 +200,16 @@ def _describe_files(folder: Path, configs: Sequence[ConfigFiles]) -> list[dict[s
     ]
 
 
+def _overrides(view: RunView) -> Mapping[str, Json]:
+    overrides: Mapping[str, Json] = view.plan.run.get("origin", {}).get("overrides", {})
+    return overrides
+
+
+def overrides_text(view: RunView) -> str:
+    """Return what was set on the command line on top of the recipe, one `path=value` a line; often empty."""
+    return "\n".join(f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in _overrides(view).items())
+
+
 def _manifest(
     view: RunView, source: StageView, configs: Sequence[ConfigFiles], files: Sequence[Mapping[str, Json]]
 ) -> dict[str, Json]:
@@ -212,6 +223,7 @@ def _manifest(
         "recipe": recipe,
         "recipe_sha256": hashlib.sha256(recipe.encode("utf-8", "backslashreplace")).hexdigest(),
         "packages": dict(run["packages"]),
+        "overrides": dict(_overrides(view)),
         "python": run["python"],
         "pair_stage": source.id,
         "configs": {c.name: {s.name: s.rows for s in c.splits} for c in configs},

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline.engines.base import Engine
-from pipeline.errors import Stopped
+from pipeline.errors import PipelineError, Stopped
 from pipeline.types import digest_of
 
 log = logging.getLogger("prefmill.run")
@@ -81,17 +81,28 @@ class EngineSlot:
         revision = identity.get("revision")
         self.model = f"{identity['model']}@{revision}" if revision else str(identity["model"])
         self._lock = asyncio.Lock()
+        self._failure: PipelineError | None = None
         self.is_open = False
 
     async def get(self) -> Engine:
-        """Return the engine, opened."""
+        """Return the engine, opened; an engine that did not open once is not tried again by the rows that wait."""
         if not self.is_open:
             async with self._lock:
+                if self._failure is not None:
+                    raise self._failure
                 if not self.is_open:
-                    log.info("opening engine '%s' (%s)", self.name, self.model)
-                    await self.engine.open()
-                    self.is_open = True
+                    await self._open()
         return self.engine
+
+    async def _open(self) -> None:
+        log.info("opening engine '%s' (%s)", self.name, self.model)
+        try:
+            await self.engine.open()
+        except PipelineError as e:
+            self._failure = e
+            await self.engine.close()
+            raise
+        self.is_open = True
 
     async def close(self) -> None:
         """Close the engine if it is open."""

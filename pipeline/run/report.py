@@ -59,6 +59,9 @@ class Rates:
     def of(self, p: StageProgress) -> float:
         """Return the stage's mean rate so far; 0 before there is one."""
         now, fresh = self._clock(), p.done - p.reused
+        if fresh == 0:
+            self._began[p.stage_id] = (now, 0)
+            return 0.0
         began, rows = self._began.setdefault(p.stage_id, (now, fresh))
         return (fresh - rows) / (now - began) if now > began else 0.0
 

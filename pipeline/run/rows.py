@@ -174,6 +174,11 @@ class RowNode(Node):
         return self._checked(row, returned)
 
     def _checked(self, row: Row, returned: Outcome) -> Outcome:
+        if not isinstance(returned, list | tuple) or not all(isinstance(r, dict | Reject) for r in returned):
+            raise StageBug(
+                f"stage '{self.planned.id}' ({self.stage.name}) returned {_kind(returned)} for row '{row['id']}'; "
+                "expected a list of rows and rejects"
+            )
         if not returned or not (self.stage.fan_out or len(returned) == 1):
             expected = "at least one row" if self.stage.fan_out else "exactly one row"
             raise StageBug(
@@ -270,3 +275,9 @@ class RowNode(Node):
             await asyncio.sleep(_SYNC_SECONDS)
             for shard in list(self._open):
                 await asyncio.to_thread(shard.journal.sync)
+
+
+def _kind(returned: object) -> str:
+    if isinstance(returned, list | tuple):
+        return "a list of " + ", ".join(sorted({type(r).__name__ for r in returned}))
+    return type(returned).__name__

@@ -84,6 +84,11 @@ class TableNode(Node):
             raise StageBug(
                 f"stage '{self.planned.id}' ({self.stage.name}) raised {type(e).__name__} on {table.num_rows} rows: {e}"
             ) from e
+        if not (isinstance(result, TableResult) and isinstance(result.table, pa.Table)):
+            raise StageBug(
+                f"stage '{self.planned.id}' ({self.stage.name}) returned {type(result).__name__}; expected a "
+                "TableResult with a table"
+            )
         unlike = missing_or_unlike(self.planned.schema_out, result.table.schema)
         if unlike:
             wrong = ", ".join(f"'{name}' as {want}, got {have}" for name, want, have in unlike[:4])

@@ -69,9 +69,11 @@ class Journal:
     def close(self) -> None:
         """Flush and close; the files stay for the next start."""
         if self._fd is not None:
-            self.sync()
-            os.close(self._fd)
-            self._fd = None
+            try:
+                self.sync()
+            finally:
+                os.close(self._fd)
+                self._fd = None
 
     def remove(self) -> None:
         """Close and delete all journals of the shard, after its commit."""

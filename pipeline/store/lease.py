@@ -42,8 +42,11 @@ def run_lease(folder: Path, started: str) -> Iterator[None]:
                 "wait for the other one, then run the same command again"
             ) from None
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": started}
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(owner).encode() + b"\n", 0)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, json.dumps(owner).encode() + b"\n", 0)
+        except OSError as e:
+            raise write_failed(path, e) from e
         yield
     finally:
         os.close(fd)

@@ -73,7 +73,8 @@ class StageStore:
         generation, known = self._last_seal()
         if known != shards:
             name = "sealed.json" if known is None else f"sealed.g{generation + 1}.json"
-            put_if_absent(self.folder / name, canonical_json({"shards": shards}) + b"\n")
+            body: dict[str, Json] = {"shards": shards}
+            put_if_absent(self.folder / name, canonical_json({**body, "digest": digest_of(body)}) + b"\n")
 
     def _last_seal(self) -> tuple[int, int | None]:
         generation = 0
@@ -81,10 +82,13 @@ class StageStore:
             generation += 1
         path = self.folder / (f"sealed.g{generation}.json" if generation else "sealed.json")
         try:
-            return generation, int(json.loads(path.read_bytes())["shards"])
+            body = json.loads(path.read_bytes())
+            if body.pop("digest") != digest_of(body):
+                raise ValueError("its digest does not fit its content")
+            return generation, int(body["shards"])
         except FileNotFoundError:
             return 0, None
-        except (ValueError, KeyError, TypeError) as e:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
             raise CorruptStore(f"'{path}' cannot be read: {e}; nothing was changed") from e
 
     def journal(self, shard: int, generation: int, attempt: str) -> Journal:

@@ -23,9 +23,13 @@ def environment(**changes: str) -> dict[str, str]:
     return kept | changes
 
 
+STARTED: list[subprocess.Popen[str]] = []
+"""Processes of the test that runs; what a failed test leaves is ended by `conftest.py`."""
+
+
 def start(folder: Path, *args: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start the command in a folder."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*COMMAND, *map(str, args)],
         cwd=folder,
         env=dict(env or environment()),
@@ -33,6 +37,8 @@ def start(folder: Path, *args: object, env: Mapping[str, str] | None = None) -> 
         stderr=subprocess.PIPE,
         text=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def prefmill(folder: Path, *args: object, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -56,7 +62,9 @@ def write_jsonl(path: Path, records: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
-def write_recipe(folder: Path, stages: Sequence[Mapping[str, Any]], engines: Mapping[str, Any] = {}, **more: Any) -> Path:
+def write_recipe(
+    folder: Path, stages: Sequence[Mapping[str, Any]], engines: Mapping[str, Any] = {}, **more: Any
+) -> Path:
     """Write a recipe (JSON is YAML)."""
     body = {"recipe": 1, "name": "test", "seed": 5, "engines": dict(engines), "stages": list(stages), **more}
     path = folder / "recipe.yaml"

@@ -119,8 +119,8 @@ class Server:
         return sum(self.received.values())
 
     def settle(self) -> None:
-        """Wait until nothing is in flight any more."""
-        wait_until(lambda: self.in_flight == 0)
+        """Wait until every client has left."""
+        wait_until(lambda: not self._open)
 
     async def _serve(self, started: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -171,7 +171,7 @@ class Server:
         return choice
 
     def _echo(self, ask: Ask) -> dict[str, Any]:
-        """Tokenise so that every `<|..|>` mark and every line end a token, which puts borders where templates have them."""
+        """Tokenise so that marks like `<|im_end|>`, line ends and spaces are tokens, as templates need."""
         tokens = re.findall(r"<\|\w+\|>|\n|[^\s<]+|[^\S\n]+|<", ask.text)
         offsets = [0]
         for token in tokens:
@@ -234,7 +234,8 @@ class _Connection(asyncio.Protocol):
     def _write(self, key: str, what: Fault, good: bool) -> None:
         server = self.server
         server.statuses[what.status] += 1
-        server.answered[key] += good
+        if good:
+            server.answered[key] += 1
         extra = "".join(f"{k}: {v}\r\n" for k, v in what.headers.items())
         head = f"HTTP/1.1 {what.status} X\r\nContent-Type: application/json\r\nContent-Length: {len(what.body)}\r\n"
         self._idle()

@@ -10,7 +10,18 @@ import pytest
 
 from pipeline.plan.plan import build_plan
 from pipeline.plan.recipe import load_recipe
-from tests.support import changed, files, folders, pair_recipe, prefmill, requests_made, run, skillmix_recipe, stage, write
+from tests.support import (
+    changed,
+    files,
+    folders,
+    pair_recipe,
+    prefmill,
+    requests_made,
+    run,
+    skillmix_recipe,
+    stage,
+    write,
+)
 
 AFTER = {
     "prompts": ["prompts", "responses", "strong_lp", "weak_lp", "reward", "other", "pairs"],
@@ -44,7 +55,12 @@ def write_pairs(folder, value, records=RECORDS):
 
 def option(stage_id, name, new, field=None):
     """One option of a stage, flipped; the field that the message must name; the first stage affected."""
-    return (f"stages.{stage_id}.with.{name}", new, f"stage '{stage_id}' changed in {field or f'config.{name} ('}", stage_id)
+    return (
+        f"stages.{stage_id}.with.{name}",
+        new,
+        f"stage '{stage_id}' changed in {field or f'config.{name} ('}",
+        stage_id,
+    )
 
 
 def engine(name, option, new, field, first):

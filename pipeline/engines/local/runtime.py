@@ -146,22 +146,30 @@ class LocalModel:
 
 
 def group_prompts(prompts: Iterable[Ids], pass_tokens: int) -> list[list[Ids]]:
-    """Sort prompts by length and cut them into groups for one pass each.
-
-    A group holds at least one prompt and else at most `pass_tokens` tokens with padding; one that is large enough to
-    keep the processor busy ends before padding becomes more than a fifth of it.
-    """
+    """Sort prompts by length and cut them into groups for one pass each, at least one prompt in a group."""
     groups: list[list[Ids]] = []
     real = 0
     for prompt in sorted(prompts, key=lambda p: (len(p), p)):
         padded = len(prompt) * (len(groups[-1]) + 1) if groups else 0
-        wasteful = padded > _BUSY_TOKENS and real + len(prompt) < 0.8 * padded
-        if not groups or padded > pass_tokens or wasteful:
+        if not groups or ends_group(real + len(prompt), padded, pass_tokens):
             groups.append([])
             real = 0
         groups[-1].append(prompt)
         real += len(prompt)
     return groups
+
+
+def ends_group(real: int, padded: int, pass_tokens: int) -> bool:
+    """Return whether a sequence that makes a pass this large should begin the next one instead.
+
+    A pass that is large enough to keep a processor busy ends before padding becomes more than a fifth of it.
+
+    Args:
+        real: tokens of the pass with the sequence.
+        padded: the same with padding.
+        pass_tokens: most tokens of a pass, padding included.
+    """
+    return padded > pass_tokens or (padded > _BUSY_TOKENS and real < 0.8 * padded)
 
 
 def check_paths_agree(model: LocalModel, tokens: Ids) -> None:

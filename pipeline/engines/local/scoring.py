@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipeline.engines.local.runtime import Ids, LocalModel, PromptPass, group_prompts
+from pipeline.engines.local.runtime import Ids, LocalModel, PromptPass, ends_group, group_prompts
 
 Pair = tuple[Ids, Ids]
 """Prompt ids (at least one) and response ids."""
@@ -49,14 +49,16 @@ _Row = tuple[int, Ids]
 def _parts(model: LocalModel, done: PromptPass, rows: Sequence[_Row]) -> Iterator[list[_Row]]:
     """Cut rows, alike lengths together, so that a pass and its cache stay within bounds; a part is in prompt order."""
     part: list[_Row] = []
+    real = 0
     longest = max(len(p) for p in done.prompts)
     for row in sorted(rows, key=lambda r: (len(r[1]), r)):
-        width = len(row[1])
-        over = (len(part) + 1) * width > model.pass_tokens or (len(part) + 1) * (longest + width) > model.row_slots
-        if part and over:
+        width, count = len(row[1]), len(part) + 1
+        full = count * (longest + width) > model.row_slots or ends_group(real + width, count * width, model.pass_tokens)
+        if part and full:
             yield sorted(part)
-            part = []
+            part, real = [], 0
         part.append(row)
+        real += width
     yield sorted(part)
 
 

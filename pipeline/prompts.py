@@ -15,11 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, meta, nodes
-from jinja2.exceptions import SecurityError
-from jinja2.filters import do_indent
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import RecipeError
@@ -30,14 +25,6 @@ _TURN = re.compile(r"^<<(system|user|assistant)>>[ \t]*\n", re.MULTILINE)
 _HEADER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _NAME = re.compile(r"[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 _MAX_SOURCE = 100_000
-_MAX_RENDERED = 20_000_000
-_FILTERS = ("join", "length", "lower", "upper", "trim", "replace", "indent", "first", "last", "default", "tojson")
-_PARTS = (nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
-          nodes.Slice, nodes.Filter, nodes.Test, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or,
-          nodes.Not, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow, nodes.Neg,
-          nodes.Concat, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword)
-"""What a template may be made of: nothing that loads files, calls functions or keeps state."""
-_METHODS = ("items", "keys", "values")
 
 
 class PromptHeader(BaseModel):
@@ -50,48 +37,6 @@ class PromptHeader(BaseModel):
     inputs: tuple[str, ...]
     source: str
     """The paper or note that the template implements."""
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox without the operators that make a few characters of template into gigabytes of text."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Allow arithmetic on small numbers only."""
-        numbers = isinstance(left, int | float) and isinstance(right, int | float)
-        if not numbers or (operator == "**" and (abs(left) > 1000 or abs(right) > 16)):
-            raise SecurityError(f"operator '{operator}' takes small numbers only")
-        return super().call_binop(context, operator, left, right)
-
-
-def _environment() -> _Sandbox:
-    env = _Sandbox(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
-    )
-    env.globals.clear()
-    env.filters = {name: env.filters[name] for name in _FILTERS} | {"replace": _replace, "indent": _indent}
-    return env
-
-
-def _replace(text: Any, old: str, new: str) -> str:
-    given = str(text)
-    _refuse_size(len(given) + given.count(old) * len(new))
-    return given.replace(old, new)
-
-
-def _indent(text: Any, width: int = 4, first: bool = False, blank: bool = False) -> str:
-    given = str(text)
-    _refuse_size(len(given) + (given.count("\n") + 1) * width)
-    return do_indent(given, width, first, blank)
-
-
-def _refuse_size(characters: int) -> None:
-    if characters > _MAX_RENDERED:
-        raise SecurityError(f"more than {_MAX_RENDERED:,} characters")
-
-
-_ENV = _environment()
 
 
 class Prompt:
@@ -112,27 +57,12 @@ class Prompt:
 
     @cached_property
     def _templates(self) -> list[tuple[str, Any]]:
-        try:
-            for _, source in self.turns:
-                self._refuse_parts(_ENV.parse(source))
-            return [(role, _ENV.from_string(source)) for role, source in self.turns]
-        except (TemplateError, RecursionError) as e:
-            raise RecipeError(f"prompt template '{self.where}' does not compile: {e}") from None
+        from pipeline.sandbox import TemplateFault, compile_template  # late: see there
 
-    def _refuse_parts(self, tree: nodes.Template) -> None:
-        unknown = sorted(meta.find_undeclared_variables(tree) - set(self.header.inputs))
-        if unknown:
-            raise RecipeError(
-                f"prompt template '{self.where}' does not compile: it uses {', '.join(unknown)}, but its inputs are "
-                f"{', '.join(self.header.inputs) or 'none'}"
-            )
-        for node in tree.find_all(nodes.Node):
-            call = isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr in _METHODS
-            if not call and not isinstance(node, _PARTS):
-                raise RecipeError(
-                    f"prompt template '{self.where}' does not compile: '{type(node).__name__.lower()}' in line "
-                    f"{node.lineno} of a turn; a template may use text, variables, if, for, filters and comparisons"
-                )
+        try:
+            return [(role, compile_template(source, self.header.inputs)) for role, source in self.turns]
+        except TemplateFault as e:
+            raise RecipeError(f"prompt template '{self.where}' does not compile: {e}") from None
 
     def render(self, **variables: Any) -> tuple[Message, ...]:
         """Return the turns with variables put in once.
@@ -144,21 +74,14 @@ class Prompt:
             raise ValueError(
                 f"prompt template '{self.where}' takes {sorted(self.header.inputs)}, got {sorted(variables)}"
             )
+        from pipeline.sandbox import TemplateFault, render_template
+
         plain = {k: _plain(v) for k, v in variables.items()}
         try:
-            turns = [(role, _rendered(t, plain).strip("\n")) for role, t in self._templates]
-        except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as e:
+            turns = [(role, render_template(t, plain).strip("\n")) for role, t in self._templates]
+        except TemplateFault as e:
             raise ValueError(f"prompt template '{self.where}' failed to render: {e}") from None
         return tuple({"role": role, "content": text} for role, text in turns)
-
-
-def _rendered(template: Any, variables: Mapping[str, Any]) -> str:
-    parts, size = [], 0
-    for part in template.generate(variables):
-        size += len(part)
-        _refuse_size(size)
-        parts.append(part)
-    return "".join(parts)
 
 
 def _split_header(text: str, where: str) -> tuple[PromptHeader, str]:
@@ -166,13 +89,14 @@ def _split_header(text: str, where: str) -> tuple[PromptHeader, str]:
         raise RecipeError(f"prompt template '{where}' has {len(text):,} characters; at most {_MAX_SOURCE:,} are read")
     found = _HEADER.match(text)
     if not found:
-        raise RecipeError(f"prompt template '{where}' has no header; it must start with '---', name, version, "
-                          "inputs, source, '---'")
+        raise RecipeError(
+            f"prompt template '{where}' has no header; it must start with '---', name, version, inputs, source, '---'"
+        )
     try:
         header = PromptHeader.model_validate(read_plain_yaml(found[1], f"the header of prompt template '{where}'"))
     except ValidationError as e:
         raise RecipeError(f"prompt template '{where}' has a header that cannot be read: {e}") from None
-    return header, text[found.end():]
+    return header, text[found.end() :]
 
 
 def _split_turns(body: str) -> list[tuple[str, str]]:
@@ -180,7 +104,7 @@ def _split_turns(body: str) -> list[tuple[str, str]]:
     if not marks:
         return [("user", body.strip("\n"))]
     ends = [m.start() for m in marks[1:]] + [len(body)]
-    return [(m[1], body[m.end():end].strip("\n")) for m, end in zip(marks, ends, strict=True)]
+    return [(m[1], body[m.end() : end].strip("\n")) for m, end in zip(marks, ends, strict=True)]
 
 
 def _plain(value: Any) -> Any:
@@ -204,8 +128,10 @@ def data_folder(name: str) -> Path:
     for folder in (here / "_data" / name, here.parent / name):
         if folder.is_dir():
             return folder
-    raise RecipeError(f"the folder '{name}' of prefmill is neither in '{here / '_data'}' nor in '{here.parent}'; "
-                      "install the package again")
+    raise RecipeError(
+        f"the folder '{name}' of prefmill is neither in '{here / '_data'}' nor in '{here.parent}'; "
+        "install the package again"
+    )
 
 
 def load_prompt(stage: str, name: str, folder: Path | None = None) -> Prompt:
@@ -219,8 +145,10 @@ def load_prompt(stage: str, name: str, folder: Path | None = None) -> Prompt:
     path = (folder or data_folder("prompts") / stage) / f"{name}.md"
     prompt = load_prompt_file(path)
     if f"{prompt.header.name}.v{prompt.header.version}" != name:
-        raise RecipeError(f"prompt template '{path}' says name '{prompt.header.name}', version "
-                          f"{prompt.header.version}; its file name says '{name}'")
+        raise RecipeError(
+            f"prompt template '{path}' says name '{prompt.header.name}', version "
+            f"{prompt.header.version}; its file name says '{name}'"
+        )
     return prompt
 
 

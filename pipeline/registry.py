@@ -43,8 +43,10 @@ def registered(group: str) -> dict[str, Registered]:
         entry = _describe(point)
         other = found.get(entry.name)
         if other and (other.distribution, other.target) != (entry.distribution, entry.target):
-            raise PlanError(f"{group}: the name '{entry.name}' is claimed by '{other.distribution}' ({other.target}) "
-                            f"and by '{entry.distribution}' ({entry.target}); uninstall one of them")
+            raise PlanError(
+                f"{group}: the name '{entry.name}' is claimed by '{other.distribution}' ({other.target}) "
+                f"and by '{entry.distribution}' ({entry.target}); uninstall one of them"
+            )
         found[entry.name] = entry
     return dict(sorted(found.items()))
 
@@ -89,8 +91,9 @@ def _load(group: str, name: str, what: str) -> Any:
         return point.load()
     except Exception as e:  # noqa: BLE001  a plug-in may fail in any way; it is reported, not hidden
         entry = known[name]
-        raise PrerequisiteError(f"{what} '{name}' of '{entry.distribution}' cannot be imported: "
-                                f"{type(e).__name__}: {e}") from e
+        raise PrerequisiteError(
+            f"{what} '{name}' of '{entry.distribution}' cannot be imported: {type(e).__name__}: {e}"
+        ) from e
 
 
 def _points(group: str) -> tuple[EntryPoint, ...]:

@@ -52,8 +52,9 @@ class ScriptedContext:
         return derive_seed(self._run_seed, self._stage.name, row_id, draw)
 
 
-def process_row(stage: RowStage, row: Row, reply: ReplyFunction | None = None,
-                engines: Mapping[str, Engine] | None = None) -> list[Row | Reject]:
+def process_row(
+    stage: RowStage, row: Row, reply: ReplyFunction | None = None, engines: Mapping[str, Engine] | None = None
+) -> list[Row | Reject]:
     """Run one row through a row stage; `reply` scripts every role that `engines` does not name."""
     bound = {role: scripted_engine(reply) for role in stage.engine_roles} | dict(engines or {})
     return list(asyncio.run(stage.process_row(row, ScriptedContext(stage, bound))))
@@ -65,8 +66,9 @@ def process_table(stage: TableStage, rows: Sequence[Row], schema: pa.Schema | No
     return stage.process_table(pa.Table.from_pylist(list(rows), schema=full), ScriptedContext(stage))
 
 
-def check_stage(stage: AnyStage, sample: Row | Sequence[Row], reply: ReplyFunction | None = None,
-                schema: pa.Schema | None = None) -> None:
+def check_stage(
+    stage: AnyStage, sample: Row | Sequence[Row], reply: ReplyFunction | None = None, schema: pa.Schema | None = None
+) -> None:
     """Run the contract checks that every stage must pass.
 
     Args:

@@ -105,8 +105,10 @@ class OpenAIConfig(EngineConfig):
             return None
         url = check_url(value)
         if not is_loopback(url):
-            raise ValueError("a recipe may name only this machine (localhost, 127.0.0.1, [::1]); give any other "
-                             "address in the environment variable that base_url_env names")
+            raise ValueError(
+                "a recipe may name only this machine (localhost, 127.0.0.1, [::1]); give any other "
+                "address in the environment variable that base_url_env names"
+            )
         return url
 
     @field_validator("extra_body")
@@ -130,8 +132,9 @@ class OpenAIEngine(Engine):
         """Keep the config; `rng` draws the jitter of waits and has no influence on results."""
         super().__init__(config)
         self._rng = rng or random.Random()
-        self._bodies = Bodies(config.model, config.extra_body, config.max_tokens_field, config.send_seed,
-                              config.logprobs)
+        self._bodies = Bodies(
+            config.model, config.extra_body, config.max_tokens_field, config.send_seed, config.logprobs
+        )
         self._name = f"{config.model}@{config.revision}" if config.revision else config.model
         self._caller: Caller | None = None
         self._scorer: IdScorer | TextScorer | None = None
@@ -171,10 +174,13 @@ class OpenAIEngine(Engine):
         clock = asyncio.get_running_loop().time
         self._chat_url, self._text_url = f"{endpoint.base}/chat/completions", f"{endpoint.base}/completions"
         self._caller = caller = Caller(
-            endpoint, transport,
+            endpoint,
+            transport,
             Limits(config.max_connections, config.timeout_s, config.deadline_s, config.max_retry_after_s),
             RetryPolicy(config.max_attempts, config.backoff_s, config.backoff_max_s, config.unreachable_s / 4),
-            Breaker(config.breaker_failures, config.breaker_window_s, config.unreachable_s, clock), self._rng)
+            Breaker(config.breaker_failures, config.breaker_window_s, config.unreachable_s, clock),
+            self._rng,
+        )
         self._scorer = self._make_scorer(caller, endpoint.root, local)
         self._closed = False
 
@@ -185,8 +191,13 @@ class OpenAIEngine(Engine):
             from pipeline.engines.http.official_client import OfficialTransport as kind
         else:
             from pipeline.engines.http.aiohttp_client import AiohttpTransport as kind
-        return kind(endpoint, config.max_connections, config.timeout_s, config.connect_timeout_s,
-                    int(config.max_reply_mb * 2**20))
+        return kind(
+            endpoint,
+            config.max_connections,
+            config.timeout_s,
+            config.connect_timeout_s,
+            int(config.max_reply_mb * 2**20),
+        )
 
     def _make_scorer(self, caller: Caller, root: str, local: LocalTokenizer | None) -> IdScorer | TextScorer | None:
         scoring = self.config.scoring
@@ -200,8 +211,9 @@ class OpenAIEngine(Engine):
 
         if scoring.tokenizer == "text":
             return TextScorer(scoring, static, completions)
-        tokenizer = local or ServerTokenizer(self.config.model,
-                                             lambda route, body, parse: caller.call(root + route, body, parse))
+        tokenizer = local or ServerTokenizer(
+            self.config.model, lambda route, body, parse: caller.call(root + route, body, parse)
+        )
         return IdScorer(scoring, Spans(tokenizer), static, completions)
 
     async def close(self) -> None:
@@ -226,8 +238,9 @@ class OpenAIEngine(Engine):
             return GenResult(tuple(samples), prompt_tokens, self._name)
         starts = range(0, request.n, size)
         seeds = [None if request.seed is None else derive_seed(request.seed, start) for start in starts]
-        parts = await _together([self._draw(request, min(size, request.n - start), seed)
-                                 for start, seed in zip(starts, seeds, strict=True)])
+        parts = await _together(
+            [self._draw(request, min(size, request.n - start), seed) for start, seed in zip(starts, seeds, strict=True)]
+        )
         return GenResult(tuple(s for part, _ in parts for s in part), parts[0][1], self._name)
 
     async def _draw(self, request: GenRequest, n: int, seed: int | None) -> tuple[list[Sample], int | None]:
@@ -238,8 +251,11 @@ class OpenAIEngine(Engine):
             again = None if seed is None else derive_seed(seed, "missing")
             more, _ = await self._ask(request, len(missing), again)
             if len(more) < len(missing):
-                raise RowError("engine.bad_response", f"{n} samples asked for, {len(samples)} came; of the "
-                               f"{len(missing)} missing, asked for again, {len(more)} came")
+                raise RowError(
+                    "engine.bad_response",
+                    f"{n} samples asked for, {len(samples)} came; of the "
+                    f"{len(missing)} missing, asked for again, {len(more)} came",
+                )
             samples.update((i, more[k]) for k, i in enumerate(missing))
         return [samples[i] for i in range(n)], prompt_tokens
 
@@ -247,8 +263,9 @@ class OpenAIEngine(Engine):
         chat = request.messages is not None
         logprobs = self._bodies.wants_logprobs(request)
         url = self._chat_url if chat else self._text_url
-        return await self._opened().call(url, self._bodies.build(request, n, seed),
-                                         lambda body: read_samples(body, n, chat, logprobs))
+        return await self._opened().call(
+            url, self._bodies.build(request, n, seed), lambda body: read_samples(body, n, chat, logprobs)
+        )
 
     async def score_tokens(self, request: ScoreRequest) -> ScoreResult:
         """Score a response by the declared method; see `Engine.generate` for the errors.

@@ -41,9 +41,14 @@ FATAL_STATUS: Final = frozenset({401, 403, 404, 405, 407, 410})
 _QUOTA = re.compile(r"insufficient_quota|billing|exceeded your current quota|credit balance|payment required", re.I)
 _CONTEXT = re.compile(
     r"context_length_exceeded|exceed_context_size|maximum context length|context (length|window|size)|max_model_len"
-    r"|maximum model length|prompt is too long|too many (input )?tokens|string_above_max_length", re.I)
-_FILTER = re.compile(r"content_filter|content filter|content_policy|content management policy|safety system"
-                     r"|responsibleaipolicy|moderation", re.I)
+    r"|maximum model length|prompt is too long|too many (input )?tokens|string_above_max_length",
+    re.I,
+)
+_FILTER = re.compile(
+    r"content_filter|content filter|content_policy|content management policy|safety system"
+    r"|responsibleaipolicy|moderation",
+    re.I,
+)
 _LOCAL_LIMITS = frozenset({errno.EMFILE, errno.ENFILE})
 _HINTS = {
     401: "check the key",
@@ -103,8 +108,10 @@ def classify_reply(reply: Reply, where: str, scrub: Scrub, max_retry_after_s: fl
         return Transient("bad_reply", said, raw=reply.body[:4096])
     if status < 400:
         target = re.match(r"https?://[^/@?#]+", reply.headers.get("Location", ""))
-        return EngineError(f"{said} (redirect{' to ' + scrub(target[0]) if target else ''}); redirects are not "
-                           "followed, give the final base URL")
+        return EngineError(
+            f"{said} (redirect{' to ' + scrub(target[0]) if target else ''}); redirects are not "
+            "followed, give the final base URL"
+        )
     if status == 402 or (status == 429 and _QUOTA.search(f"{code} {message}")):
         return Stopped(f"{said}. The account has no quota left; run again once that is settled")
     if status in FATAL_STATUS:
@@ -117,8 +124,10 @@ def classify_reply(reply: Reply, where: str, scrub: Scrub, max_retry_after_s: fl
 def _transient_status(headers: Mapping[str, str], said: str, max_retry_after_s: float) -> Exception:
     wait = retry_after_s(headers)
     if wait is not None and wait > max_retry_after_s:
-        return Stopped(f"{said}, and asks to wait {wait:,.0f} s, more than max_retry_after_s ({max_retry_after_s:g}); "
-                       "run again later")
+        return Stopped(
+            f"{said}, and asks to wait {wait:,.0f} s, more than max_retry_after_s ({max_retry_after_s:g}); "
+            "run again later"
+        )
     return Transient("status", said, wait)
 
 
@@ -189,7 +198,8 @@ def classify_exception(error: Exception) -> Exception:
 
 
 _UNREACHABLE = frozenset(
-    {"ConnectionRefusedError", "ConnectionTimeoutError", "ConnectError", "ConnectTimeout", "gaierror"})
+    {"ConnectionRefusedError", "ConnectionTimeoutError", "ConnectError", "ConnectTimeout", "gaierror"}
+)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -226,8 +236,9 @@ class Surroundings:
     rng: random.Random
 
 
-async def retry(attempt: Callable[[], Awaitable[T]], first: Transient, policy: RetryPolicy, deadline: float,
-                world: Surroundings) -> T:
+async def retry(
+    attempt: Callable[[], Awaitable[T]], first: Transient, policy: RetryPolicy, deadline: float, world: Surroundings
+) -> T:
     """Try again after `first`, which counts as the first attempt.
 
     Args:
@@ -243,7 +254,8 @@ async def retry(attempt: Callable[[], Awaitable[T]], first: Transient, policy: R
     """
     session = _Session(attempt, first, policy, deadline, world)
     retrying = AsyncRetrying(
-        sleep=world.sleep, wait=session.wait, stop=session.stop, retry=retry_if_exception_type(Transient), reraise=True)
+        sleep=world.sleep, wait=session.wait, stop=session.stop, retry=retry_if_exception_type(Transient), reraise=True
+    )
     try:
         return await retrying(session.step)
     except Transient as failure:
@@ -257,8 +269,14 @@ async def retry(attempt: Callable[[], Awaitable[T]], first: Transient, policy: R
 class _Session:
     """State of one retry loop, in the shape of tenacity's callbacks."""
 
-    def __init__(self, attempt: Callable[[], Awaitable[Any]], first: Transient, policy: RetryPolicy, deadline: float,
-                 world: Surroundings) -> None:
+    def __init__(
+        self,
+        attempt: Callable[[], Awaitable[Any]],
+        first: Transient,
+        policy: RetryPolicy,
+        deadline: float,
+        world: Surroundings,
+    ) -> None:
         self._attempt, self._policy, self._deadline, self._world = attempt, policy, deadline, world
         self._pending: Transient | None = first
         self.attempts = 0

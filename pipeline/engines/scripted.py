@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.engines.base import Engine
 from pipeline.errors import RowError
@@ -46,6 +46,15 @@ class ScriptRule(BaseModel):
 
     when: str
     replies: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("when")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as e:
+            raise ValueError(f"'when' is no regular expression: {e}") from None
+        return value
 
 
 class ScriptedConfig(EngineConfig):
@@ -102,8 +111,9 @@ class ScriptedEngine(Engine):
         await self._wait()
         text = _last_turn(request)
         if len(text) > self.config.context_chars:
-            raise RowError("engine.context_exceeded", f"prompt of {len(text):,} characters, context "
-                           f"{self.config.context_chars:,}")
+            raise RowError(
+                "engine.context_exceeded", f"prompt of {len(text):,} characters, context {self.config.context_chars:,}"
+            )
         reply = self._reply or self._from_rules
         samples = tuple(_sample(reply(request, draw), request) for draw in range(request.n))
         return GenResult(samples, prompt_tokens=len(text.split()), model=self.model)

@@ -189,8 +189,11 @@ class TransformersEngine(Engine):
         options = LoadOptions(self.config.dtype, self.config.device, name, self._revision)
         rounding = self.config.round_weights
         session.load(
-            self._files, options, None if rounding is None else (rounding.bits, rounding.group),
-            max_context=self.config.max_context, pass_tokens=self.config.pass_tokens,
+            self._files,
+            options,
+            None if rounding is None else (rounding.bits, rounding.group),
+            max_context=self.config.max_context,
+            pass_tokens=self.config.pass_tokens,
             row_slots=self.config.batch_tokens,
         )
 

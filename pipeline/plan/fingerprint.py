@@ -70,7 +70,7 @@ def _document(plan: Plan, planned: PlannedStage, identities: Mapping[str, Json],
         "lineage": list(_lineage(planned)),
         "barrier": planned.is_barrier,
         "accounting": stage.accounting if isinstance(stage, TableStage) else "rows",
-        "seed": plan.recipe.seed,
+        "seed": None if isinstance(stage, Source) else plan.recipe.seed,
         "from": planned.upstream,
     }
     if isinstance(stage, Source):

@@ -28,7 +28,17 @@ def _checked_name(value: str) -> str:
     return value
 
 
+def _checked_key(value: str) -> str:
+    if "." in value:
+        raise ValueError(f"'{value[:120]}' has a '.', which separates the parts of a path in --set; use '_' or '-'")
+    return _checked_name(value)
+
+
 Name = Annotated[str, AfterValidator(_checked_name)]
+"""Names a recipe and its run folder."""
+
+Key = Annotated[str, AfterValidator(_checked_key)]
+"""Names a stage or an engine; can be addressed by `--set`."""
 
 
 class _Strict(BaseModel):
@@ -38,9 +48,9 @@ class _Strict(BaseModel):
 class StageSpec(_Strict):
     """One entry of `stages:`."""
 
-    id: Name
+    id: Key
     use: str
-    from_: Name | None = Field(default=None, alias="from")
+    from_: Key | None = Field(default=None, alias="from")
     """The stage whose rows it takes; the one before it unless given."""
     roles: dict[str, str] = {}
     with_: dict[str, Any] = Field(default={}, alias="with")
@@ -86,7 +96,7 @@ class Recipe(_Strict):
     recipe: Literal[1]
     name: Name
     seed: int = Field(ge=0, lt=2**63)
-    engines: dict[Name, dict[str, Any]] = {}
+    engines: dict[Key, dict[str, Any]] = {}
     stages: list[StageSpec] = Field(min_length=1)
     limits: Limits = Limits()
     dataset: DatasetInfo = DatasetInfo()
@@ -106,7 +116,7 @@ def load_recipe(path: Path, overrides: Mapping[str, Json] | None = None) -> Reci
         raw = path.read_bytes()
     except OSError as e:
         raise RecipeError(f"recipe '{path}' cannot be read: {e.strerror}") from None
-    value = parse_recipe_text(raw, str(path))
+    value = parse_recipe_text(raw, f"recipe '{path}'")
     for dotted, new in (overrides or {}).items():
         _set(value, dotted, new)
     return validate_recipe(value, str(path))
@@ -119,7 +129,7 @@ def load_engines(path: Path) -> dict[str, Json]:
         RecipeError: if it cannot be read or is not a mapping of mappings.
     """
     try:
-        value = parse_recipe_text(path.read_bytes(), str(path))
+        value = parse_recipe_text(path.read_bytes(), f"engines file '{path}'")
     except OSError as e:
         raise RecipeError(f"engines file '{path}' cannot be read: {e.strerror}") from None
     for name, options in value.items():
@@ -128,24 +138,24 @@ def load_engines(path: Path) -> dict[str, Json]:
     return {f"engines.{name}": options for name, options in value.items()}
 
 
-def parse_recipe_text(raw: bytes, where: str) -> dict[str, Json]:
-    """Parse YAML bytes into plain values.
+def parse_recipe_text(raw: bytes, what: str) -> dict[str, Json]:
+    """Parse the YAML bytes of `what` (as messages name it) into a mapping of plain values.
 
     Raises:
         RecipeError: if it is too large, not UTF-8, not YAML, not a mapping, or holds more than plain values.
     """
     if len(raw) > _MAX_BYTES:
-        raise RecipeError(f"recipe '{where}' has {len(raw):,} bytes; at most {_MAX_BYTES:,} are read")
+        raise RecipeError(f"{what} has {len(raw):,} bytes; at most {_MAX_BYTES:,} are read")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as e:
-        raise RecipeError(f"recipe '{where}' is not UTF-8 text (byte {e.start})") from None
-    value = read_plain_yaml(text, f"recipe '{where}'")
+        raise RecipeError(f"{what} is not UTF-8 text (byte {e.start})") from None
+    value = read_plain_yaml(text, what)
     if not isinstance(value, dict):
-        raise RecipeError(
-            f"recipe '{where}' holds {_kind(value)}; expected a mapping with 'recipe', 'name', "
-            "'seed', 'engines', 'stages'"
+        expected = (
+            "names with options" if what.startswith("engines") else "'recipe', 'name', 'seed', 'engines', 'stages'"
         )
+        raise RecipeError(f"{what} holds {_kind(value)}; expected a mapping with {expected}")
     return value
 
 

@@ -60,8 +60,9 @@ def settle_plan(
     changed = differences(last.stages, fingerprints)
     if changed and mode == "refuse":
         affected = [i for i, f in last.stages.items() if i not in fingerprints or fingerprints[i].digest != f.digest]
-        done = sum(len(store.stage(i, last.stages[i]).records) for i in affected)
-        raise refuse_changes(name, changed, done, affected)
+        begun = [store.stage(i, last.stages[i]) for i in affected]
+        if any(stage.begun for stage in begun):
+            raise refuse_changes(name, changed, sum(len(stage.records) for stage in begun), affected)
     if {i: f.digest for i, f in last.stages.items()} == {i: f.digest for i, f in fingerprints.items()}:
         return last
     return store.record_plan(_run_facts(plan, origin, last), fingerprints)

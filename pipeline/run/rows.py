@@ -91,7 +91,7 @@ class RowNode(Node):
 
     async def _admit(self, number: int, generation: int) -> None:
         await self._wait_for_room()
-        shard, prior = await asyncio.to_thread(self._load, number, generation)
+        shard, prior = await self.scope.threads.files(self._load, number, generation)
         shard.context = self._context(shard.journal)
         self._open.add(shard)
         if not shard.rows:
@@ -232,7 +232,7 @@ class RowNode(Node):
         self._commit_started.set()
 
     async def _commit_shard(self, shard: _OpenShard) -> None:
-        record = await asyncio.to_thread(self._write, shard)
+        record = await self.scope.threads.files(self._write, shard)
         self._open.discard(shard)
         shard.journal.remove()
         self.publish(record)
@@ -274,7 +274,7 @@ class RowNode(Node):
         while True:
             await asyncio.sleep(_SYNC_SECONDS)
             for shard in list(self._open):
-                await asyncio.to_thread(shard.journal.sync)
+                await self.scope.threads.files(shard.journal.sync)
 
 
 def _kind(returned: object) -> str:

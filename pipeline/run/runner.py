@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from pipeline.plan.fingerprint import Fingerprint
 from pipeline.plan.plan import Plan
-from pipeline.run.control import EngineSlot, Progress, StopFlag
+from pipeline.run.control import EngineSlot, Progress, StopFlag, Threads
 from pipeline.run.node import Retry, RunScope
 from pipeline.run.rate import check_reject_rate
 from pipeline.run.segment import run_segment
@@ -67,6 +67,7 @@ async def run_plan(
         limits=limits,
         progress=progress,
         stop=stop,
+        threads=Threads(limits.table_workers),
         attempt=uuid.uuid4().hex,
         run_limit=options.limit,
         retry=options.retry,
@@ -82,6 +83,7 @@ async def run_plan(
             else:
                 _count_finished(scope, segment)
     finally:
+        scope.threads.close()
         await asyncio.gather(*(slot.close() for slot in scope.slots.values()), return_exceptions=True)
 
 

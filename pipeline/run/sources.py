@@ -6,7 +6,6 @@ after their ids were noted. The input's digest is part of the fingerprint, so th
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -47,9 +46,9 @@ class SourceNode(Node):
         number = 0
         try:
             while not self.scope.stop.is_set:
-                record = await asyncio.to_thread(self._next, shards, number)
+                record = await self.scope.threads.files(self._next, shards, number)
                 if record is None:
-                    await asyncio.to_thread(self.store.seal, number)
+                    await self.scope.threads.files(self.store.seal, number)
                     return
                 self.publish(record)
                 number += 1

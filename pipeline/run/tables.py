@@ -57,7 +57,7 @@ class TableNode(Node):
         if generation is None:
             self.publish(self.store.records[shard], reused=True)
             return
-        record = await asyncio.to_thread(self._process, given, generation)
+        record = await self.scope.threads.tables(self._process, given, generation)
         self.progress.done += record.rows_in
         self.progress.rejected += record.rows_rejected
         self.publish(record)
@@ -122,7 +122,7 @@ class DatasetNode(TableNode):
         shards = [shard async for shard in self.feed]
         if self.scope.stop.is_set:
             return
-        for record in await asyncio.to_thread(self._all, sorted(shards)):
+        for record in await self.scope.threads.tables(self._all, sorted(shards)):
             self.publish(record)
 
     def _all(self, shards: list[int]) -> list[CommitRecord]:

@@ -64,6 +64,11 @@ class StageStore:
         return found
 
     @property
+    def begun(self) -> bool:
+        """Return whether anything was done here: a shard committed, or a request of an unfinished one journaled."""
+        return bool(self.records) or any(self.journals.glob("*.journal"))
+
+    @property
     def sealed(self) -> int | None:
         """Return the number of shards once it is known, None before."""
         return self._last_seal()[1]
@@ -151,7 +156,10 @@ class RunStore:
 
     def exists(self) -> bool:
         """Return whether a plan was ever recorded here."""
-        return (self.folder / "plans" / "00001.json").exists()
+        try:
+            return (self.folder / "plans" / "00001.json").exists()
+        except OSError:  # a name that no file system takes
+            return False
 
     def prepare(self) -> None:
         """Create the folder for the plan log."""

@@ -41,8 +41,9 @@ def density_ratio(strong: FloatArray, weak: FloatArray, strong_size: FloatArray,
     return strong / strong_size - weak / weak_size
 
 
-def guard_low_likelihood(reward: FloatArray, mean_strong: FloatArray,
-                         mean_weak: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+def guard_low_likelihood(
+    reward: FloatArray, mean_strong: FloatArray, mean_weak: FloatArray
+) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Replace the reward by the strong model's mean where both models find the text implausible.
 
     Where mean_strong < -1.1 and mean_weak < mean_strong, the difference says nothing and is open to reward hacking.
@@ -86,8 +87,10 @@ class DensityRatioConfig(StageConfig):
         if self.numerator == self.denominator:
             raise ValueError(f"numerator and denominator are both '{self.numerator}'; the ratio would be 0 everywhere")
         if (self.guard_low_likelihood or self.guard_repetition) and self.normalize != "per_own_token":
-            raise ValueError(f"the guards put means per token among rewards; they need normalize: per_own_token, "
-                             f"got '{self.normalize}'")
+            raise ValueError(
+                f"the guards put means per token among rewards; they need normalize: per_own_token, "
+                f"got '{self.normalize}'"
+            )
         return self
 
 
@@ -131,13 +134,27 @@ class DensityRatio(TableStage):
         kept = table.filter(pa.array(ok))
         reward, guard = self._reward(kept, strong[ok], weak[ok], strong_size[ok], weak_size[ok])
         at = self.config.column
-        for column, values in ((at, reward), (f"{at}_guard", guard),
-                               (f"{at}_normalize", pa.repeat(self.config.normalize, kept.num_rows))):
+        for column, values in (
+            (at, reward),
+            (f"{at}_guard", guard),
+            (f"{at}_normalize", pa.repeat(self.config.normalize, kept.num_rows)),
+        ):
             kept = _with(kept, column, values)
-        return TableResult(kept, self._rejects(table, ~finite, "density.nonfinite", "a log-probability or token count "
-                                               "is null, NaN or infinite; expected finite numbers")
-                           + self._rejects(table, finite & ~nonempty, "density.empty",
-                                           f"normalize '{self.config.normalize}' has no token or byte to divide by"))
+        return TableResult(
+            kept,
+            self._rejects(
+                table,
+                ~finite,
+                "density.nonfinite",
+                "a log-probability or token count is null, NaN or infinite; expected finite numbers",
+            )
+            + self._rejects(
+                table,
+                finite & ~nonempty,
+                "density.empty",
+                f"normalize '{self.config.normalize}' has no token or byte to divide by",
+            ),
+        )
 
     def _sizes(self, table: pa.Table) -> tuple[FloatArray, FloatArray]:
         ones = np.ones(table.num_rows)
@@ -151,11 +168,14 @@ class DensityRatio(TableStage):
                 size = _floats(table, f"{self.config.numerator}_tokens")
                 return size, size
             case "per_own_token":
-                return (_floats(table, f"{self.config.numerator}_tokens"),
-                        _floats(table, f"{self.config.denominator}_tokens"))
+                return (
+                    _floats(table, f"{self.config.numerator}_tokens"),
+                    _floats(table, f"{self.config.denominator}_tokens"),
+                )
 
-    def _reward(self, table: pa.Table, strong: FloatArray, weak: FloatArray, strong_size: FloatArray,
-                weak_size: FloatArray) -> tuple[pa.Array, pa.Array]:
+    def _reward(
+        self, table: pa.Table, strong: FloatArray, weak: FloatArray, strong_size: FloatArray, weak_size: FloatArray
+    ) -> tuple[pa.Array, pa.Array]:
         reward = density_ratio(strong, weak, strong_size, weak_size)
         guard = np.full(len(reward), "none", dtype=object)
         if self.config.guard_repetition:

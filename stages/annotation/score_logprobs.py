@@ -69,6 +69,9 @@ class ScoreLogprobs(RowStage):
         )
         result = await engine.score_tokens(request)
         if not math.isfinite(result.logprob):
-            raise RowError("score.nonfinite", f"'{engine.model}' returned {result.logprob} for the sum of "
-                           f"{result.tokens} token log-probabilities; expected a finite number")
+            raise RowError(
+                "score.nonfinite",
+                f"'{engine.model}' returned {result.logprob} for the sum of "
+                f"{result.tokens} token log-probabilities; expected a finite number",
+            )
         return [{**row, at: result.logprob, f"{at}_tokens": result.tokens, f"{at}_model": engine.model}]

@@ -61,8 +61,17 @@ class SampleResponses(RowStage):
     fan_out: ClassVar[bool] = True
 
     inputs = columns(prompt=MESSAGES)
-    outputs = columns(prompt_id=str, draw=int, response=str, finish_reason=str, response_tokens=int,
-                      prompt_tokens=int, policy_logprob=float, policy_model=str, sample_seed=int)
+    outputs = columns(
+        prompt_id=str,
+        draw=int,
+        response=str,
+        finish_reason=str,
+        response_tokens=int,
+        prompt_tokens=int,
+        policy_logprob=float,
+        policy_model=str,
+        sample_seed=int,
+    )
     engine_roles: Mapping[str, str] = {"policy": CHAT}
 
     config: SampleResponsesConfig
@@ -71,15 +80,27 @@ class SampleResponses(RowStage):
         """Sample `n` responses with one request."""
         config, engine, seed = self.config, ctx.engine("policy"), ctx.seed(row["id"])
         request = GenRequest(
-            messages=with_system(messages_of(row["prompt"]), config.system), n=config.n, max_tokens=config.max_tokens,
-            temperature=config.temperature, top_p=config.top_p, seed=seed, stop=config.stop, logprobs=config.logprobs,
+            messages=with_system(messages_of(row["prompt"]), config.system),
+            n=config.n,
+            max_tokens=config.max_tokens,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            seed=seed,
+            stop=config.stop,
+            logprobs=config.logprobs,
         )
         result = await engine.generate(request)
         if len(result.samples) != config.n:
-            raise RowError("responses.missing", f"'{engine.model}' returned {len(result.samples)} samples, expected "
-                           f"{config.n}")
-        shared = {**row, "prompt_id": row["id"], "prompt_tokens": result.prompt_tokens, "policy_model": engine.model,
-                  "sample_seed": seed}
+            raise RowError(
+                "responses.missing", f"'{engine.model}' returned {len(result.samples)} samples, expected {config.n}"
+            )
+        shared = {
+            **row,
+            "prompt_id": row["id"],
+            "prompt_tokens": result.prompt_tokens,
+            "policy_model": engine.model,
+            "sample_seed": seed,
+        }
         return [_child(shared, draw, sample) for draw, sample in enumerate(result.samples)]
 
 
@@ -109,8 +130,14 @@ def problem_of(sample: Sample) -> tuple[str, str] | None:
 def _child(shared: Row, draw: int, sample: Sample) -> Row | Reject:
     problem = problem_of(sample)
     finite = sample.logprob is not None and math.isfinite(sample.logprob)
-    row = {**shared, "draw": draw, "response": _replace_surrogates(sample.text), "finish_reason": sample.finish_reason,
-           "response_tokens": sample.tokens, "policy_logprob": sample.logprob if finite else None}
+    row = {
+        **shared,
+        "draw": draw,
+        "response": _replace_surrogates(sample.text),
+        "finish_reason": sample.finish_reason,
+        "response_tokens": sample.tokens,
+        "policy_logprob": sample.logprob if finite else None,
+    }
     return Reject(row, *problem) if problem else row
 
 

@@ -101,8 +101,9 @@ def nth(hits: BoolArray, draws: IntArray, groups: Groups) -> IntArray:
     return found
 
 
-def ordered_pairs(scores: FloatArray, chosen_ok: BoolArray, rejected_ok: BoolArray,
-                  min_margin: float) -> list[tuple[int, int]]:
+def ordered_pairs(
+    scores: FloatArray, chosen_ok: BoolArray, rejected_ok: BoolArray, min_margin: float
+) -> list[tuple[int, int]]:
     """List all (chosen, rejected) of one prompt with a positive margin of at least `min_margin`, widest first.
 
     Equal margins keep the order of chosen, then of rejected.

@@ -150,15 +150,17 @@ def _codes(candidates: Candidates, options: Options, top: Extreme, bottom: Extre
     return codes
 
 
-def _break_ties(candidates: Candidates, options: Options, extreme: Extreme, codes: NDArray[np.str_], seed: Seed,
-                draw: int) -> IntArray:
+def _break_ties(
+    candidates: Candidates, options: Options, extreme: Extreme, codes: NDArray[np.str_], seed: Seed, draw: int
+) -> IntArray:
     if options.ties != "random":
         return extreme.first
     return _draw(candidates, extreme.hits, extreme.tied, codes, seed, draw)
 
 
-def _draw(candidates: Candidates, hits: BoolArray, counts: IntArray, codes: NDArray[np.str_], seed: Seed,
-          draw: int) -> IntArray:
+def _draw(
+    candidates: Candidates, hits: BoolArray, counts: IntArray, codes: NDArray[np.str_], seed: Seed, draw: int
+) -> IntArray:
     """Draw one hit of each prompt; the seed comes from the prompt's id alone, so shards do not matter."""
     draws = np.zeros(len(counts), dtype=np.int64)
     for prompt in np.flatnonzero((codes == OK) & (counts > 1)):
@@ -166,16 +168,25 @@ def _draw(candidates: Candidates, hits: BoolArray, counts: IntArray, codes: NDAr
     return nth(hits, draws, candidates.groups)
 
 
-def _avoid_same_text(candidates: Candidates, lower: BoolArray, chosen: IntArray, rejected: IntArray,
-                     codes: NDArray[np.str_], seed: Seed | None) -> None:
+def _avoid_same_text(
+    candidates: Candidates,
+    lower: BoolArray,
+    chosen: IntArray,
+    rejected: IntArray,
+    codes: NDArray[np.str_],
+    seed: Seed | None,
+) -> None:
     """Put the next candidate in place of a rejected one with the chosen one's text; changes arrays in place."""
     prompts = np.flatnonzero(codes == OK)
     rows = candidates.groups.rows
     same = same_texts(*(candidates.texts.take(pa.array(rows[at[prompts]])) for at in (chosen, rejected)))
     for prompt in prompts[same]:
         start, end = candidates.span(prompt)
-        pool = [at for at in range(start, end)
-                if lower[at] and not same_text(candidates.text(int(chosen[prompt])), candidates.text(at))]
+        pool = [
+            at
+            for at in range(start, end)
+            if lower[at] and not same_text(candidates.text(int(chosen[prompt])), candidates.text(at))
+        ]
         if not pool:
             codes[prompt] = "pairs.identical"
         elif seed is None:

@@ -68,8 +68,19 @@ class SelectPairs(TableStage):
     lineage: ClassVar[tuple[str, ...]] = ("candidate_ids",)
 
     outputs = columns(
-        id=str, prompt_id=str, prompt=MESSAGES, chosen=str, rejected=str, chosen_id=str, rejected_id=str,
-        score_chosen=float, score_rejected=float, margin=float, tied=int, candidates=int, candidate_ids=list[str],
+        id=str,
+        prompt_id=str,
+        prompt=MESSAGES,
+        chosen=str,
+        rejected=str,
+        chosen_id=str,
+        rejected_id=str,
+        score_chosen=float,
+        score_rejected=float,
+        margin=float,
+        tied=int,
+        candidates=int,
+        candidate_ids=list[str],
         rule=str,
     )
 
@@ -89,8 +100,15 @@ class SelectPairs(TableStage):
             return TableResult(self.outputs.empty_table(), rejects)
         candidates = Candidates(loaded.groups, loaded.scores, loaded.truncated, loaded.texts, loaded.prompt_ids)
         config = self.config
-        options = Options(config.rule, config.min_margin, config.max_pairs_per_prompt, config.ties,
-                          config.min_candidates, config.allow_truncated_chosen, config.drop_truncated)
+        options = Options(
+            config.rule,
+            config.min_margin,
+            config.max_pairs_per_prompt,
+            config.ties,
+            config.min_candidates,
+            config.allow_truncated_chosen,
+            config.drop_truncated,
+        )
         choice = (by_margin if config.rule == "margin" else best_against_one)(candidates, options, ctx.seed)
         return TableResult(self._pairs(table, loaded, choice), rejects + self._prompt_rejects(table, loaded, choice))
 
@@ -99,24 +117,30 @@ class SelectPairs(TableStage):
         chosen, rejected = (pa.array(groups.rows[at]) for at in (choice.chosen, choice.rejected))
         ids = _one(table.column("id"))
         chosen_ids, rejected_ids = ids.take(chosen), ids.take(rejected)
-        pair_ids = [lineage_id("pair", c, r) for c, r in
-                    zip(chosen_ids.to_pylist(), rejected_ids.to_pylist(), strict=True)]
+        pair_ids = [
+            lineage_id("pair", c, r) for c, r in zip(chosen_ids.to_pylist(), rejected_ids.to_pylist(), strict=True)
+        ]
         high, low = loaded.scores[choice.chosen], loaded.scores[choice.rejected]
         responses = loaded.texts
-        return pa.Table.from_arrays([
-            pa.array(pair_ids, pa.string()),
-            _one(table.column("prompt_id")).take(chosen),
-            _one(table.column("prompt")).take(chosen),
-            responses.take(chosen),
-            responses.take(rejected),
-            chosen_ids,
-            rejected_ids,
-            pa.array(high), pa.array(low), pa.array(high - low),
-            pa.array(choice.tied[choice.prompt]),
-            pa.array(groups.counts[choice.prompt]),
-            _candidate_ids(ids, groups, choice),
-            pa.repeat(self.config.rule, len(chosen)),
-        ], schema=self.outputs)
+        return pa.Table.from_arrays(
+            [
+                pa.array(pair_ids, pa.string()),
+                _one(table.column("prompt_id")).take(chosen),
+                _one(table.column("prompt")).take(chosen),
+                responses.take(chosen),
+                responses.take(rejected),
+                chosen_ids,
+                rejected_ids,
+                pa.array(high),
+                pa.array(low),
+                pa.array(high - low),
+                pa.array(choice.tied[choice.prompt]),
+                pa.array(groups.counts[choice.prompt]),
+                _candidate_ids(ids, groups, choice),
+                pa.repeat(self.config.rule, len(chosen)),
+            ],
+            schema=self.outputs,
+        )
 
     def _prompt_rejects(self, table: pa.Table, loaded: _Loaded, choice: Choice) -> list[Reject]:
         groups = loaded.groups
@@ -128,8 +152,12 @@ class SelectPairs(TableStage):
         out: list[Reject] = []
         for row, g in zip(rows, prompts, strict=True):
             code = str(choice.codes[g])
-            text = _MESSAGES[code].format(n=groups.counts[g], best=choice.best[g], min_margin=self.config.min_margin,
-                                          min_candidates=self.config.min_candidates)
+            text = _MESSAGES[code].format(
+                n=groups.counts[g],
+                best=choice.best[g],
+                min_margin=self.config.min_margin,
+                min_candidates=self.config.min_candidates,
+            )
             out.append(Reject(row, code, text))
         return out
 
@@ -155,8 +183,9 @@ def _load(table: pa.Table, score: str) -> _Loaded:
     rows = np.flatnonzero(complete & finite)
     picked = prompt_ids if len(rows) == table.num_rows else prompt_ids.take(pa.array(rows))
     groups = group_rows(picked, rows)
-    return _Loaded(groups, scores[groups.rows], _truncated(table)[groups.rows], texts, prompt_ids, ~complete,
-                   complete & ~finite)
+    return _Loaded(
+        groups, scores[groups.rows], _truncated(table)[groups.rows], texts, prompt_ids, ~complete, complete & ~finite
+    )
 
 
 def _truncated(table: pa.Table) -> BoolArray:
@@ -168,8 +197,10 @@ def _truncated(table: pa.Table) -> BoolArray:
 
 def _row_rejects(table: pa.Table, loaded: _Loaded) -> list[Reject]:
     out: list[Reject] = []
-    for where, code, text in ((loaded.incomplete, "pairs.incomplete", "prompt_id or response is null"),
-                              (loaded.nonfinite, "pairs.nonfinite", "the score is null, NaN or infinite")):
+    for where, code, text in (
+        (loaded.incomplete, "pairs.incomplete", "prompt_id or response is null"),
+        (loaded.nonfinite, "pairs.nonfinite", "the score is null, NaN or infinite"),
+    ):
         if where.any():
             out += [Reject(row, code, text) for row in table.filter(pa.array(where)).to_pylist()]
     return out

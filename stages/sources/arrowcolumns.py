@@ -19,8 +19,10 @@ def check_arrow_column(schema: pa.Schema, column: str, where: str) -> None:
     require_column(schema, column, where)
     kind = schema.field(column).type
     if not (_is_text(kind) or _is_messages(kind)):
-        raise PrerequisiteError(f"column '{column}' of {where} has type {kind}; expected text or a list of messages "
-                                "(struct of role and content)")
+        raise PrerequisiteError(
+            f"column '{column}' of {where} has type {kind}; expected text or a list of messages "
+            "(struct of role and content)"
+        )
 
 
 def require_column(schema: pa.Schema, column: str, where: str) -> None:

@@ -20,8 +20,13 @@ from pipeline.api import PrerequisiteError
 from stages.sources.arrowfiles import InputFile, Kind, arrow_batches, arrow_schema
 from stages.sources.jsonfiles import Broken, read_records
 
-_KINDS: dict[str, Kind] = {".parquet": "parquet", ".jsonl": "json", ".ndjson": "json", ".json": "json",
-                           ".arrow": "arrow"}
+_KINDS: dict[str, Kind] = {
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".arrow": "arrow",
+}
 _SAMPLE = 100
 
 
@@ -34,8 +39,10 @@ def find_files(path: Path, split: str | None) -> list[InputFile]:
     if path.is_file():
         return [InputFile(path.name, path, _kind_of(path))]
     if not path.is_dir():
-        raise PrerequisiteError(f"input '{path}' is not there; give an existing file or folder (a relative path is "
-                                "taken from the recipe's folder)")
+        raise PrerequisiteError(
+            f"input '{path}' is not there; give an existing file or folder (a relative path is "
+            "taken from the recipe's folder)"
+        )
     if (path / "dataset_dict.json").is_file():
         path = _split_folder(path, split)
         split = None
@@ -58,8 +65,9 @@ def _kind_of(path: Path) -> Kind:
 def _split_folder(path: Path, split: str | None) -> Path:
     splits = _listed(path / "dataset_dict.json", "splits")
     if split is None or split not in splits:
-        raise PrerequisiteError(f"input folder '{path}' holds the splits {', '.join(splits)}; expected 'split' to name "
-                                f"one, got {split!r}")
+        raise PrerequisiteError(
+            f"input folder '{path}' holds the splits {', '.join(splits)}; expected 'split' to name one, got {split!r}"
+        )
     return path / split
 
 
@@ -118,8 +126,11 @@ def check_json_column(file: InputFile, column: str) -> None:
     values = [r[column] for r in sample if r.get(column) is not None]
     if sample and not any(column in r for r in sample):
         found = sorted({name for r in sample for name in r})
-        raise PrerequisiteError(f"input '{file.path}' has no column '{column}' in its first {len(sample)} records; "
-                                f"found {', '.join(found)}")
+        raise PrerequisiteError(
+            f"input '{file.path}' has no column '{column}' in its first {len(sample)} records; found {', '.join(found)}"
+        )
     if values and not any(isinstance(v, str | list) for v in values):
-        raise PrerequisiteError(f"column '{column}' of input '{file.path}' holds {type(values[0]).__name__}; expected "
-                                "text or lists of messages")
+        raise PrerequisiteError(
+            f"column '{column}' of input '{file.path}' holds {type(values[0]).__name__}; expected "
+            "text or lists of messages"
+        )

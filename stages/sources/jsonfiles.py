@@ -98,8 +98,10 @@ def _array(text: IO[str], path: Path) -> Iterator[dict[str, Any] | Broken]:
         except (ValueError, RecursionError) as e:
             more = "" if len(buffer) > MAX_RECORD else _more(text, max(_BLOCK, len(buffer)), path)
             if not more:
-                raise PrerequisiteError(f"'{path}' is a JSON array that breaks after record {number}: {e}; mend the "
-                                        "file or write it as JSON Lines, where one bad record costs one line") from None
+                raise PrerequisiteError(
+                    f"'{path}' is a JSON array that breaks after record {number}: {e}; mend the "
+                    "file or write it as JSON Lines, where one bad record costs one line"
+                ) from None
             buffer += more
             continue
         number += 1

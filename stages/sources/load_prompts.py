@@ -112,8 +112,12 @@ class LoadPrompts(Source):
             PrerequisiteError: if the input is missing, unreadable, empty, or lacks a column.
         """
         if self.config.dataset:
-            return {"dataset": self.config.dataset, "revision": self.config.revision,
-                    "config_name": self.config.config_name, "split": self._split}
+            return {
+                "dataset": self.config.dataset,
+                "revision": self.config.revision,
+                "config_name": self.config.config_name,
+                "split": self._split,
+            }
         files = self._files()
         digests = [file_digest(f) for f in files]
         for file in files:
@@ -156,8 +160,10 @@ class LoadPrompts(Source):
         file = None if self.config.dataset else self._files()[0]
         if file is None or file.kind == "json":
             example = ", ".join(f"{name}: string" for name in kept)
-            raise PrerequisiteError("keep_columns needs types for JSON files and hub data sets, as in "
-                                    f"keep_columns: {{{example}}}; types are {', '.join(ARROW_TYPES)}")
+            raise PrerequisiteError(
+                "keep_columns needs types for JSON files and hub data sets, as in "
+                f"keep_columns: {{{example}}}; types are {', '.join(ARROW_TYPES)}"
+            )
         schema = arrow_schema(file)
         for name in kept:
             require_column(schema, name, f"input '{file.path}'")
@@ -176,8 +182,9 @@ class LoadPrompts(Source):
         for field in self._kept:
             require_column(schema, field.name, where)
             if not holds(schema.field(field.name).type, field.type):
-                raise PrerequisiteError(f"column '{field.name}' of {where} has type {schema.field(field.name).type}; "
-                                        f"expected {field.type}")
+                raise PrerequisiteError(
+                    f"column '{field.name}' of {where} has type {schema.field(field.name).type}; expected {field.type}"
+                )
 
     def _from_json(self, file: InputFile) -> Iterator[pa.RecordBatch | Reject]:
         kept = self.config.keep_columns if isinstance(self.config.keep_columns, dict) else {}
@@ -219,13 +226,12 @@ class LoadPrompts(Source):
                         ids.append(record_id(batch.column(self.config.id_column)[i].as_py()))
                     good.append(i)
                 except RowError as e:
-                    del prompts[len(good):]
+                    del prompts[len(good) :]
                     rejects.append(Reject(readable_row(batch, i), e.code, e.message))
             if good:
                 kept = [batch.column(f.name).cast(f.type).take(pa.array(good)) for f in self._kept]
                 made = [pa.array(ids, pa.string())] if self.config.id_column else []
-                yield pa.RecordBatch.from_arrays([*made, pa.array(prompts, MESSAGES), *kept],
-                                                 schema=self.outputs)
+                yield pa.RecordBatch.from_arrays([*made, pa.array(prompts, MESSAGES), *kept], schema=self.outputs)
             yield from rejects
 
     def _hub_batches(self) -> Iterator[pa.RecordBatch]:
@@ -233,11 +239,14 @@ class LoadPrompts(Source):
 
         config = self.config
         try:
-            data = load_dataset(config.dataset, name=config.config_name, split=self._split, revision=config.revision,
-                                streaming=True).with_format("arrow")
+            data = load_dataset(
+                config.dataset, name=config.config_name, split=self._split, revision=config.revision, streaming=True
+            ).with_format("arrow")
             for table in data.iter(batch_size=_BATCH_ROWS):
                 present = [n for n in self._read_columns() if n in table.schema.names]
                 yield from table.select(present).combine_chunks().to_batches()
         except (OSError, ValueError) as e:
-            raise PrerequisiteError(f"data set '{config.dataset}' at revision '{config.revision}', split "
-                                    f"'{self._split}', cannot be read: {e}") from e
+            raise PrerequisiteError(
+                f"data set '{config.dataset}' at revision '{config.revision}', split "
+                f"'{self._split}', cannot be read: {e}"
+            ) from e

@@ -90,8 +90,9 @@ def typed_value(column: str, value: Any, kind: ColumnType) -> Any:
     return float(value) if kind == "float" else value
 
 
-def row_of(record: Mapping[str, Any], column: str, id_column: str | None,
-           kept: Mapping[str, ColumnType]) -> dict[str, Any]:
+def row_of(
+    record: Mapping[str, Any], column: str, id_column: str | None, kept: Mapping[str, ColumnType]
+) -> dict[str, Any]:
     """Return the output row of one JSON record.
 
     Raises:
@@ -132,6 +133,13 @@ def _encodable(text: str) -> bool:
 
 
 def _kind(value: Any) -> str:
-    names = {type(None): "null", bool: "a boolean", int: "a whole number", float: "a number", str: "text",
-             list: "a list", dict: "an object"}
+    names = {
+        type(None): "null",
+        bool: "a boolean",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "an object",
+    }
     return names.get(type(value), type(value).__name__)

@@ -45,8 +45,9 @@ class Unusable(ValueError):
         self.code = code
 
 
-async def ask(how: Asking, messages: tuple[Message, ...], seed: Callable[[int], int],
-              parse: Callable[[str], Parsed]) -> Answer[Parsed]:
+async def ask(
+    how: Asking, messages: tuple[Message, ...], seed: Callable[[int], int], parse: Callable[[str], Parsed]
+) -> Answer[Parsed]:
     """Return the first reply that `parse` accepts.
 
     Args:
@@ -61,8 +62,9 @@ async def ask(how: Asking, messages: tuple[Message, ...], seed: Callable[[int], 
     """
     problem = Unusable("no attempt was made")
     for attempt in range(how.attempts):
-        result = await how.engine.generate(GenRequest(
-            messages=messages, max_tokens=how.max_tokens, temperature=how.temperature, seed=seed(attempt)))
+        result = await how.engine.generate(
+            GenRequest(messages=messages, max_tokens=how.max_tokens, temperature=how.temperature, seed=seed(attempt))
+        )
         try:
             return Answer(result.text, _read(result.text, result.finish_reason, how.max_tokens, parse), attempt + 1)
         except Unusable as e:

@@ -59,15 +59,30 @@ class ExtractSkills(RowStage):
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask for topics, then for the skills of all topics and the query types at once."""
         config, domain = self.config, row["domain"]
-        topics = await self._list(ctx, row, _TOPICS, config.topics,
-                                  ctx.prompt("topics.v1").render(domain=domain, n=config.topics))
+        topics = await self._list(
+            ctx, row, _TOPICS, config.topics, ctx.prompt("topics.v1").render(domain=domain, n=config.topics)
+        )
         names = list(dict.fromkeys(t.raw for t in topics))
         skills_prompt = ctx.prompt("skills.v1")
-        asked = [self._list(ctx, row, _QUERY_TYPES, config.query_types,
-                            ctx.prompt("query_types.v1").render(domain=domain, n=config.query_types))]
-        asked += [self._list(ctx, row, _FIRST_SKILLS + i, config.skills_per_topic,
-                             skills_prompt.render(domain=domain, topic=topic, n=config.skills_per_topic))
-                  for i, topic in enumerate(names)]
+        asked = [
+            self._list(
+                ctx,
+                row,
+                _QUERY_TYPES,
+                config.query_types,
+                ctx.prompt("query_types.v1").render(domain=domain, n=config.query_types),
+            )
+        ]
+        asked += [
+            self._list(
+                ctx,
+                row,
+                _FIRST_SKILLS + i,
+                config.skills_per_topic,
+                skills_prompt.render(domain=domain, topic=topic, n=config.skills_per_topic),
+            )
+            for i, topic in enumerate(names)
+        ]
         query_types, *skills = _all_or_first_error(await asyncio.gather(*asked, return_exceptions=True))
         found = [_row(row, "skill", topic, item) for topic, items in zip(names, skills, strict=True) for item in items]
         found += [_row(row, "query_type", None, item) for item in query_types]
@@ -76,8 +91,9 @@ class ExtractSkills(RowStage):
             first.setdefault((made["kind"], made["name"]), made)
         return list(first.values())
 
-    async def _list(self, ctx: StageContext, row: Row, question: int, n: int,
-                    messages: tuple[Message, ...]) -> list[Item]:
+    async def _list(
+        self, ctx: StageContext, row: Row, question: int, n: int, messages: tuple[Message, ...]
+    ) -> list[Item]:
         config = self.config
         how = Asking(ctx.engine("generator"), config.temperature, config.max_tokens, config.attempts, "skills")
         answer = await ask(how, messages, lambda k: ctx.seed(row["id"], question * _DRAWS_PER_QUESTION + k), parse_list)
@@ -93,5 +109,12 @@ def _all_or_first_error(results: list[list[Item] | BaseException]) -> list[list[
 
 
 def _row(row: Row, kind: str, topic: str | None, item: Item) -> Row:
-    return {**row, "kind": kind, "topic": topic, "name": normalised(item.raw), "raw": item.raw,
-            "definition": item.definition, "examples": list(item.examples)}
+    return {
+        **row,
+        "kind": kind,
+        "topic": topic,
+        "name": normalised(item.raw),
+        "raw": item.raw,
+        "definition": item.definition,
+        "examples": list(item.examples),
+    }

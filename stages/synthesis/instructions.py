@@ -19,12 +19,15 @@ _PLAIN = re.compile(rf"^[ \t]*{_LABEL}[ \t]*:[ \t]*(.*)$", re.IGNORECASE | re.MU
 _FORMS = (("header", _HEADER), ("bold", _BOLD), ("label", _PLAIN))
 _NEXT_SECTION = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]+\S.*|(?:#{1,6}[ \t]*)?\**(?:response|answer|skills|query type|task type|explanation)"
-    r"[ \t]*:?\**[ \t]*:.*|-{3,}[ \t]*)$", re.IGNORECASE | re.MULTILINE)
+    r"[ \t]*:?\**[ \t]*:.*|-{3,}[ \t]*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _REFUSAL = re.compile(
     r"(?:i(?:'|’)?m (?:very |so |really )?sorry|sorry,|i am sorry|i apologi[sz]e|i can(?:'|’)?t\b|i cannot\b|"
     r"i(?:'|’)?m (?:not able|unable)|i am (?:not able|unable)|i won(?:'|’)?t\b|as an ai\b|unfortunately, i\b)",
-    re.IGNORECASE)
+    re.IGNORECASE,
+)
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("«", "»"))
 _MIN_WORDS = 4
 _MIN_CHARACTERS = 15
@@ -60,8 +63,9 @@ def parse_instruction(reply: str) -> Instruction:
 
 def shares_words(text: str, other: str, words: int) -> bool:
     """Return whether some run of `words` words of one text, split at white space, is in the other."""
-    (runs, others) = ({tuple(split[i : i + words]) for i in range(len(split) - words + 1)}
-                      for split in (text.split(), other.split()))
+    (runs, others) = (
+        {tuple(split[i : i + words]) for i in range(len(split) - words + 1)} for split in (text.split(), other.split())
+    )
     return bool(runs & others)
 
 
@@ -86,7 +90,7 @@ def _from_sections(text: str) -> Instruction | None:
         if len(marks) > 1:
             raise Unusable(f"the reply has {len(marks)} instruction headers; expected one")
         if marks:
-            body = f"{marks[0][1]}\n{text[marks[0].end():]}"
+            body = f"{marks[0][1]}\n{text[marks[0].end() :]}"
             end = _NEXT_SECTION.search(body)
             return Instruction((body[: end.start()] if end else body).strip(), form)
     return None

@@ -95,8 +95,9 @@ def _line_items(text: str) -> list[Item]:
 def _name(text: str) -> str:
     name = text.strip().strip("*`\"'“”").strip().rstrip(".").rstrip()
     if not normalised(name) or len(name) > _MAX_NAME:
-        raise ValueError(f"an entry has a name of {len(name)} characters; expected 1 to {_MAX_NAME} with letters or "
-                         "digits")
+        raise ValueError(
+            f"an entry has a name of {len(name)} characters; expected 1 to {_MAX_NAME} with letters or digits"
+        )
     return name
 
 

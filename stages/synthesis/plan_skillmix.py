@@ -53,8 +53,16 @@ class PlanSkillmix(TableStage):
     lineage: ClassVar[tuple[str, ...]] = ("skill_ids", "query_type_id")
 
     inputs = columns(id=str, kind=str, name=str, definition=str, examples=list[str])
-    outputs = columns(id=str, skills=list[str], skill_ids=list[str], query_type=str, query_type_definition=str,
-                      query_type_examples=list[str], query_type_id=str, k=int)
+    outputs = columns(
+        id=str,
+        skills=list[str],
+        skill_ids=list[str],
+        query_type=str,
+        query_type_definition=str,
+        query_type_examples=list[str],
+        query_type_id=str,
+        k=int,
+    )
 
     config: PlanSkillmixConfig
 
@@ -68,18 +76,28 @@ class PlanSkillmix(TableStage):
             return TableResult(self.outputs.empty_table())
         rows = table.select(self.inputs.names).to_pylist()
         bad = [i for i, r in enumerate(rows) if r["kind"] not in ("skill", "query_type") or not r["name"]]
-        rejects = [Reject(row, "plan.bad_row", f"kind {row['kind']!r}, name {row['name']!r}; expected kind 'skill' or "
-                          "'query_type' and a name") for row in table.take(pa.array(bad, pa.int64())).to_pylist()]
+        rejects = [
+            Reject(
+                row,
+                "plan.bad_row",
+                f"kind {row['kind']!r}, name {row['name']!r}; expected kind 'skill' or 'query_type' and a name",
+            )
+            for row in table.take(pa.array(bad, pa.int64())).to_pylist()
+        ]
         skills, types = _by_name(rows, "skill"), _by_name(rows, "query_type")
-        planned = [_row(i, [skills[s] for s in chosen], types[t])
-                   for i, (chosen, t) in enumerate(self._draw(len(skills), len(types), ctx.seed("plan")))]
+        planned = [
+            _row(i, [skills[s] for s in chosen], types[t])
+            for i, (chosen, t) in enumerate(self._draw(len(skills), len(types), ctx.seed("plan")))
+        ]
         return TableResult(pa.Table.from_pylist(planned, schema=self.outputs), rejects)
 
     def _draw(self, skills: int, types: int, seed: int) -> list[tuple[tuple[int, ...], int]]:
         config = self.config
         if skills < config.k or not types:
-            raise PrerequisiteError(f"plan_skillmix needs at least {config.k} distinct skills and 1 query type; the "
-                                    f"stages before it left {skills:,} and {types:,}. Look at their rejects")
+            raise PrerequisiteError(
+                f"plan_skillmix needs at least {config.k} distinct skills and 1 query type; the "
+                f"stages before it left {skills:,} and {types:,}. Look at their rejects"
+            )
         try:
             draw_sets = release_sets if config.sampler == "release" else unrepeated_sets
             sets = draw_sets(skills, config.k, config.n, seed)

@@ -23,8 +23,9 @@ def unrepeated_sets(skills: int, k: int, n: int, seed: int) -> list[tuple[int, .
     """
     possible = comb(skills, k)
     if n > possible:
-        raise ValueError(f"{n:,} rows of {k} skills asked for, but {skills:,} distinct skills give only {possible:,} "
-                         "different sets")
+        raise ValueError(
+            f"{n:,} rows of {k} skills asked for, but {skills:,} distinct skills give only {possible:,} different sets"
+        )
     if 2 * n > possible:
         every = sorted(combinations(range(skills), k), key=lambda s: derive_seed(seed, "set", *s))
         return [_shuffled(s, derive_seed(seed, "order", *s)) for s in every[:n]]

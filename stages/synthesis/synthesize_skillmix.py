@@ -62,8 +62,15 @@ class SynthesizeSkillmix(RowStage):
         if self.config.mode == "critique_rewrite":
             critique = (await talk.turn(ctx.prompt("critique.v1").render(**task), str.strip)).text
             final = await talk.turn(ctx.prompt("rewrite.v1").render(**task), parse)
-        return [{**row, **_found(final.parsed), "turns": list(talk.messages), "critique": critique,
-                 "attempts": talk.attempts}]
+        return [
+            {
+                **row,
+                **_found(final.parsed),
+                "turns": list(talk.messages),
+                "critique": critique,
+                "attempts": talk.attempts,
+            }
+        ]
 
 
 class _Talk:
@@ -100,5 +107,8 @@ def _parser(template: tuple[Message, ...]) -> Callable[[str], Instruction]:
 
 
 def _found(instruction: Instruction) -> Row:
-    return {"prompt": [{"role": "user", "content": instruction.text}], "instruction": instruction.text,
-            "parse_status": instruction.form}
+    return {
+        "prompt": [{"role": "user", "content": instruction.text}],
+        "instruction": instruction.text,
+        "parse_status": instruction.form,
+    }

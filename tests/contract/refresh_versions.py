@@ -42,8 +42,9 @@ def modules_of(target):
             continue
         found.add(name)
         tree = ast.parse(path.read_text("utf-8"))
-        todo += [n.module for n in ast.walk(tree)
-                 if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("stages.")]
+        todo += [
+            n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("stages.")
+        ]
     return sorted(found)
 
 
@@ -52,8 +53,10 @@ def current():
     out = {}
     for name, cls in own_stages().items():
         modules = modules_of(cls.__module__)
-        out[name] = {"version": cls.version,
-                     "modules": {m: syntax_digest(ROOT / (m.replace(".", "/") + ".py")) for m in modules}}
+        out[name] = {
+            "version": cls.version,
+            "modules": {m: syntax_digest(ROOT / (m.replace(".", "/") + ".py")) for m in modules},
+        }
     return out
 
 

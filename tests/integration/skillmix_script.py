@@ -12,8 +12,16 @@ TOPICS = ["choosing good tools", "planning a week", "fixing common mistakes", "b
 VERBS = ["weighing", "sequencing", "estimating", "diagnosing", "explaining", "comparing", "summarising", "persuading"]
 OBJECTS = ["trade_offs", "steps", "quantities", "causes", "terms", "risks", "benefits", "exceptions"]
 QUERY_TYPES = ["how to", "troubleshooting", "decision help", "explanation", "short writing", "review"]
-PHRASES = ["start with the part you know best", "check it once more", "keep a short note", "ask a friend to look",
-           "leave out what is not needed", "give one example", "say why it matters", "stop when it is good enough"]
+PHRASES = [
+    "start with the part you know best",
+    "check it once more",
+    "keep a short note",
+    "ask a friend to look",
+    "leave out what is not needed",
+    "give one example",
+    "say why it matters",
+    "stop when it is good enough",
+]
 
 
 def number(*parts):
@@ -46,14 +54,17 @@ def skills(found, last, salt):
 
 def query_types(found, last, salt):
     names = [QUERY_TYPES[i % len(QUERY_TYPES)] for i in range(int(found[1]))]
-    return json.dumps([{"name": n, "definition": f"The person wants {n}.", "examples": [f"An example of {n}."]}
-                       for n in names])
+    return json.dumps(
+        [{"name": n, "definition": f"The person wants {n}.", "examples": [f"An example of {n}."]} for n in names]
+    )
 
 
 def instruction(found, last, salt):
     wanted = re.findall(r"^Skills: (.+)$", last, re.MULTILINE)[-1].split(", ")
-    return ("### Instruction\nMy club meets twice a month and I must prepare a short talk by Friday. Help me with "
-            f"{' and '.join(s.replace('_', ' ') for s in wanted)}, in plain words (case {number(last, salt) % 10**6}).")
+    return (
+        "### Instruction\nMy club meets twice a month and I must prepare a short talk by Friday. Help me with "
+        f"{' and '.join(s.replace('_', ' ') for s in wanted)}, in plain words (case {number(last, salt) % 10**6})."
+    )
 
 
 def critique(found, last, salt):
@@ -61,8 +72,10 @@ def critique(found, last, salt):
 
 
 def rewrite(found, last, salt):
-    return ("### Instruction\nTwelve beekeepers, most of them retired, expect a ten-minute talk from me on Friday. I "
-            f"need {found[1].replace('_', ' ')} in plain words; what should I say (case {number(last, salt) % 10**6})?")
+    return (
+        "### Instruction\nTwelve beekeepers, most of them retired, expect a ten-minute talk from me on Friday. I "
+        f"need {found[1].replace('_', ' ')} in plain words; what should I say (case {number(last, salt) % 10**6})?"
+    )
 
 
 def respond(last, salt):

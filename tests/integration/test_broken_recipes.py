@@ -245,7 +245,6 @@ def test_a_broken_recipe_ends_with_one_message(folder, name):
     check(result, folder / "run", expected)
 
 
-@pytest.mark.xfail(reason="engines/scripted.py compiles a rule's pattern without turning its error into a message")
 def test_a_scripted_rule_that_is_no_regular_expression_is_named(folder):
     value = engine("policy", kind="scripted", rules=[{"when": "(", "replies": ["y"]}])
     check(run(write(folder / "recipe", value), folder / "run"), folder / "run", "engines.policy.rules[0].when")

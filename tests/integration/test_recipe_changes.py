@@ -69,7 +69,7 @@ def engine(name, option, new, field, first):
 
 RULE = [{"when": ".", "replies": ["One {seed}", "Two"]}]
 FLIPS = {
-    "seed": ("seed", 18, "seed (17 -> 18)", "prompts"),
+    "seed": ("seed", 18, "seed (17 -> 18)", "responses"),
     "path": option("prompts", "path", "same.jsonl", "config.path (prompts.jsonl -> same.jsonl) and source.files ("),
     "column": option("prompts", "column", "longer"),
     "id_column": option("prompts", "id_column", "key", "config.id_column (None -> key)"),

@@ -9,7 +9,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "stages").rglob("*.py")])
-CONTRACT = {"api", "errors", "ids", "plain_yaml", "prompts", "registry", "schema", "stage", "testing", "types"}
+CONTRACT = {
+    "sandbox",
+    "api",
+    "errors",
+    "ids",
+    "plain_yaml",
+    "prompts",
+    "registry",
+    "schema",
+    "stage",
+    "testing",
+    "types",
+}
 """The modules directly under `pipeline`; all of them may be imported from anywhere in it."""
 ENGINE_PARTS = (
     "pipeline.engines.http",

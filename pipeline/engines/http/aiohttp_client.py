@@ -26,8 +26,9 @@ class AiohttpTransport:
         max_body_bytes: a longer reply is a bad reply.
     """
 
-    def __init__(self, endpoint: Endpoint, max_connections: int, timeout_s: float, connect_timeout_s: float,
-                 max_body_bytes: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, max_connections: int, timeout_s: float, connect_timeout_s: float, max_body_bytes: int
+    ) -> None:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "prefmill"}
         if endpoint.key is not None:
             headers["Authorization"] = f"Bearer {endpoint.key.get_secret_value()}"
@@ -35,7 +36,11 @@ class AiohttpTransport:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_timeout_s)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=max_connections, ttl_dns_cache=300, keepalive_timeout=30),
-            headers=headers, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+            headers=headers,
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
 
     async def post(self, url: str, body: Mapping[str, Json], timeout_s: float) -> Reply:
         """See `Transport`."""

@@ -10,10 +10,28 @@ from typing import Final
 
 from pipeline.types import GenRequest, Json
 
-RESERVED: Final = frozenset({
-    "model", "messages", "prompt", "n", "best_of", "seed", "stream", "stream_options", "stop", "temperature", "top_p",
-    "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", "prompt_logprobs", "echo", "response_format",
-})
+RESERVED: Final = frozenset(
+    {
+        "model",
+        "messages",
+        "prompt",
+        "n",
+        "best_of",
+        "seed",
+        "stream",
+        "stream_options",
+        "stop",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "logprobs",
+        "top_logprobs",
+        "prompt_logprobs",
+        "echo",
+        "response_format",
+    }
+)
 """Body fields that the engine sets itself; `extra_body` must not name them."""
 
 
@@ -28,8 +46,9 @@ class Bodies:
         logprobs: False for servers that give no log-probabilities of samples.
     """
 
-    def __init__(self, model: str, extra_body: Mapping[str, Json], max_tokens_field: str, send_seed: bool,
-                 logprobs: bool) -> None:
+    def __init__(
+        self, model: str, extra_body: Mapping[str, Json], max_tokens_field: str, send_seed: bool, logprobs: bool
+    ) -> None:
         self._static: dict[str, Json] = {"model": model, **extra_body}
         self._max_tokens_field, self._send_seed, self._logprobs = max_tokens_field, send_seed, logprobs
 

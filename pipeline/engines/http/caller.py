@@ -47,16 +47,24 @@ class Caller:
         rng: jitter of the waits; results do not depend on it.
     """
 
-    def __init__(self, endpoint: Endpoint, transport: Transport, limits: Limits, policy: RetryPolicy, breaker: Breaker,
-                 rng: random.Random) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        transport: Transport,
+        limits: Limits,
+        policy: RetryPolicy,
+        breaker: Breaker,
+        rng: random.Random,
+    ) -> None:
         self._endpoint, self._transport, self._limits, self._policy = endpoint, transport, limits, policy
         self._breaker = breaker
         self._halt = Halt()
         self._slots = asyncio.Semaphore(limits.max_connections)
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._clock = asyncio.get_running_loop().time
-        self._world = Surroundings(self._clock, self._halt.sleep, self._halt.error,
-                                   lambda failure: breaker.suspects(failure.kind), rng)
+        self._world = Surroundings(
+            self._clock, self._halt.sleep, self._halt.error, lambda failure: breaker.suspects(failure.kind), rng
+        )
 
     async def call(self, url: str, body: Mapping[str, Json], parse: Parse[T]) -> T:
         """Post until answered.
@@ -118,8 +126,12 @@ class Caller:
             failure.reason += f"; it begins: {self._endpoint.scrub(failure.raw.decode('utf-8', 'replace'))}"
             failure.raw = b""
         if self._breaker.failure(failure.kind):
-            self._halt.set(Stopped(f"{self._endpoint.base} keeps refusing: {self._breaker.summary}; "
-                                   f"last: {failure.reason}. Run again once the server answers"))
+            self._halt.set(
+                Stopped(
+                    f"{self._endpoint.base} keeps refusing: {self._breaker.summary}; "
+                    f"last: {failure.reason}. Run again once the server answers"
+                )
+            )
 
     async def close(self) -> None:
         """End waits and requests in flight with `Stopped`, then drop the connections; safe to call twice."""
@@ -129,5 +141,3 @@ class Caller:
             task.cancel()
         await asyncio.sleep(0)
         await self._transport.close()
-
-

@@ -106,8 +106,9 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return mapped or address
 
 
-def resolve_endpoint(base_url: str | None, base_url_env: str, api_key_env: str,
-                     environment: Mapping[str, str] = os.environ) -> Endpoint:
+def resolve_endpoint(
+    base_url: str | None, base_url_env: str, api_key_env: str, environment: Mapping[str, str] = os.environ
+) -> Endpoint:
     """Return the endpoint from the recipe's URL, else from the environment, else OpenAI's.
 
     Raises:

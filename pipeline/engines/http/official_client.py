@@ -18,8 +18,9 @@ from pipeline.types import Json
 class OfficialTransport:
     """An `openai.AsyncOpenAI` that follows no redirects and reads no proxy settings; same arguments as aiohttp's."""
 
-    def __init__(self, endpoint: Endpoint, max_connections: int, timeout_s: float, connect_timeout_s: float,
-                 max_body_bytes: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, max_connections: int, timeout_s: float, connect_timeout_s: float, max_body_bytes: int
+    ) -> None:
         import httpx2
         import openai
 
@@ -29,11 +30,16 @@ class OfficialTransport:
         self._client_error = openai.OpenAIError
         key = endpoint.key.get_secret_value() if endpoint.key is not None else "EMPTY"
         self._client = openai.AsyncOpenAI(
-            api_key=key, base_url=endpoint.base, max_retries=0,
+            api_key=key,
+            base_url=endpoint.base,
+            max_retries=0,
             timeout=httpx2.Timeout(timeout_s, connect=connect_timeout_s),
             http_client=openai.DefaultAsyncHttpxClient(
-                follow_redirects=False, trust_env=False,
-                limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)))
+                follow_redirects=False,
+                trust_env=False,
+                limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+            ),
+        )
 
     async def post(self, url: str, body: Mapping[str, Json], timeout_s: float) -> Reply:
         """See `Transport`; the deadline is ours, because the client's read time-out is for one read only."""

@@ -16,8 +16,12 @@ from pipeline.errors import RowError
 from pipeline.types import FinishReason, Json, Sample
 
 _FINISH: Mapping[str, FinishReason] = {
-    "stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop",
-    "length": "length", "content_filter": "content_filter",
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "content_filter": "content_filter",
 }
 PLACEHOLDER = -9999.0
 """What OpenAI gives instead of the log-probability of a very unlikely token."""

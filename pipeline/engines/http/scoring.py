@@ -35,8 +35,9 @@ class Completions(Protocol):
 class IdScorer:
     """Sends token ids, so that the span of the response is known and no second BOS can appear."""
 
-    def __init__(self, config: ScoringConfig, spans: Spans, static: Mapping[str, Json],
-                 completions: Completions) -> None:
+    def __init__(
+        self, config: ScoringConfig, spans: Spans, static: Mapping[str, Json], completions: Completions
+    ) -> None:
         self._config, self._spans, self._static, self._completions = config, spans, static, completions
 
     async def score(self, request: ScoreRequest) -> Score:
@@ -67,8 +68,14 @@ class TextScorer:
         prompt, response = self._texts(request)
         if not prompt:
             raise RowError("score.boundary", "the prompt is empty; a text's first token has no log-probability")
-        body = {**self._static, "prompt": prompt + response, "temperature": 1.0, "echo": True, "logprobs": 0,
-                "max_tokens": self._config.echo_max_tokens}
+        body = {
+            **self._static,
+            "prompt": prompt + response,
+            "temperature": 1.0,
+            "echo": True,
+            "logprobs": 0,
+            "max_tokens": self._config.echo_max_tokens,
+        }
         return await self._completions(body, lambda raw: _from_offsets(raw, prompt, response))
 
     def _texts(self, request: ScoreRequest) -> tuple[str, str]:
@@ -87,8 +94,11 @@ def _refuse_control_text(texts: Sequence[str]) -> None:
     """A server reads ChatML's marks wherever they stand in a text, so a row that holds one cannot be scored as text."""
     for text in texts:
         if _CHATML_START in text or _CHATML_END in text:
-            raise RowError("score.control_text", f"the text holds '{_CHATML_START}' or '{_CHATML_END}', which the "
-                           "server would take for the end of a turn; use 'tokenizer: server' or a local tokenizer")
+            raise RowError(
+                "score.control_text",
+                f"the text holds '{_CHATML_START}' or '{_CHATML_END}', which the "
+                "server would take for the end of a turn; use 'tokenizer: server' or a local tokenizer",
+            )
 
 
 def _chatml(messages: Sequence[Message]) -> str:
@@ -150,8 +160,11 @@ def _from_offsets(body: bytes, prompt: str, response: str) -> Score:
     start = _index(offsets, len(prompt))
     end = _index([*offsets, len(prompt) + len(response)], len(prompt) + len(response))
     if start is None or end is None or "".join(tokens[start:end]) != response:
-        raise RowError("score.boundary", "no token begins exactly where the response begins and ends; use "
-                       "'tokenizer: server' or a local tokenizer for this model")
+        raise RowError(
+            "score.boundary",
+            "no token begins exactly where the response begins and ends; use "
+            "'tokenizer: server' or a local tokenizer for this model",
+        )
     return total(values[start:end]), end - start, start
 
 

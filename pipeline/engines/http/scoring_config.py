@@ -11,8 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.errors import PrerequisiteError
 from pipeline.types import ExecutionOnly, Json
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-                    "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 
 
 class ScoringConfig(BaseModel):
@@ -57,8 +66,9 @@ class ScoringConfig(BaseModel):
         from importlib.util import find_spec
 
         if find_spec("transformers") is None:
-            raise PrerequisiteError("scoring.tokenizer names a folder, which needs the extra 'local': "
-                                    "pip install 'prefmill[local]'")
+            raise PrerequisiteError(
+                "scoring.tokenizer names a folder, which needs the extra 'local': pip install 'prefmill[local]'"
+            )
 
     def identity(self) -> dict[str, Json]:
         """Return what changes the scores; a folder counts by the content of its files, not by its place."""

@@ -66,8 +66,9 @@ class LocalTokenizer:
 
     async def render(self, messages: Sequence[Message], generation_prompt: bool) -> Ids:
         """See `Tokenizer`."""
-        text = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=generation_prompt,
-                                                   tokenize=False)
+        text = self._tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=generation_prompt, tokenize=False
+        )
         return await self.encode(text)
 
     async def encode(self, text: str) -> Ids:
@@ -136,6 +137,8 @@ class Spans:
         while same < min(len(one), len(other)) and one[-1 - same] == other[-1 - same]:
             same += 1
         if not 0 < same < len(one) - len(before) + 1 or one[: len(before)] != before:
-            raise EngineError("the chat template shows no end-of-turn token after an answer, or an answer does not "
-                              "begin where the prompt ends; score with include_eos: false, or with 'tokenizer: text'")
+            raise EngineError(
+                "the chat template shows no end-of-turn token after an answer, or an answer does not "
+                "begin where the prompt ends; score with include_eos: false, or with 'tokenizer: text'"
+            )
         return one[-same]

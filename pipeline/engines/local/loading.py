@@ -85,7 +85,7 @@ def choose_device(device: str) -> Any:
 def share_cores_politely() -> None:
     """Let torch's threads sleep, not spin, while they wait for each other; an own setting of the user is kept.
 
-    Spinning on cores that other programs use made passes up to 2.6 times slower, and gained nothing on idle cores.
+    Spinning on cores that other programs use made passes up to 2.6 times slower.
     Works only before torch is first imported: its thread library reads the variable once.
     """
     if "torch" not in sys.modules:
@@ -133,8 +133,12 @@ def _load_pretrained(where: str, options: LoadOptions, **source: Any) -> tuple[A
 
     tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **source)
     model = AutoModelForCausalLM.from_pretrained(
-        where, dtype=getattr(torch, options.dtype), attn_implementation=options.attention,
-        use_safetensors=True, trust_remote_code=False, **source,
+        where,
+        dtype=getattr(torch, options.dtype),
+        attn_implementation=options.attention,
+        use_safetensors=True,
+        trust_remote_code=False,
+        **source,
     )
     return tokenizer, model.to(choose_device(options.device)).eval()
 
@@ -183,13 +187,20 @@ def _convert(files: ModelFiles, options: LoadOptions, target: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file, local_files_only=True, trust_remote_code=False)
     with _no_unpacking_bar():
         model = AutoModelForCausalLM.from_pretrained(
-            where, gguf_file=file, dtype=getattr(torch, options.dtype), local_files_only=True,
-            trust_remote_code=False, **packed,
+            where,
+            gguf_file=file,
+            dtype=getattr(torch, options.dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+            **packed,
         )
     if _END_OF_TURN in tokenizer.get_vocab():
         tokenizer.eos_token = tokenizer.pad_token = _END_OF_TURN
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id}
+    ends = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     for name, value in ends.items():
         setattr(model.config, name, value)
     model.generation_config = GenerationConfig(**ends)

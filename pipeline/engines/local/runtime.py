@@ -112,8 +112,11 @@ class LocalModel:
         cache.make_room(queries)
         positions = start[:, None] + torch.arange(queries, device=self.device)[None, :]
         hidden = self.model.base_model(
-            input_ids=ids, attention_mask=cache.visible, position_ids=positions,
-            past_key_values=cache, use_cache=True,
+            input_ids=ids,
+            attention_mask=cache.visible,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
         ).last_hidden_state
         cache.used += queries
         return hidden

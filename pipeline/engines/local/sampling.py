@@ -80,8 +80,11 @@ def sample_tokens(logits: Tensor, rows: SamplingRows, uniform: Tensor) -> tuple[
     size = max(1, _WORK_ELEMENTS // vocabulary) if logits.device.type == "cpu" else count
     parts = [
         _sample_part(
-            logits[i : i + size].float(), rows.temperature[i : i + size], rows.top_p[i : i + size],
-            uniform[i : i + size], rows.wants_logprob,
+            logits[i : i + size].float(),
+            rows.temperature[i : i + size],
+            rows.top_p[i : i + size],
+            uniform[i : i + size],
+            rows.wants_logprob,
         )
         for i in range(0, count, size)
     ]

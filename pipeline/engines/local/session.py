@@ -72,8 +72,14 @@ class Session:
         self._ends: frozenset[int] = frozenset()
 
     def load(
-        self, files: ModelFiles, options: LoadOptions, rounding: tuple[int, int] | None, *,
-        max_context: int | None, pass_tokens: int, row_slots: int,
+        self,
+        files: ModelFiles,
+        options: LoadOptions,
+        rounding: tuple[int, int] | None,
+        *,
+        max_context: int | None,
+        pass_tokens: int,
+        row_slots: int,
     ) -> None:
         """Load the model, round its weights if asked, and check that the passes agree with the plain model.
 
@@ -132,8 +138,14 @@ class Session:
         """
         oldest = waiting[0]
         same = [i for i, p in enumerate(waiting) if type(p.request) is type(oldest.request)]
-        same.sort(key=lambda i: (abs(len(waiting[i].prompt) - len(oldest.prompt)), waiting[i].prompt != oldest.prompt,
-                                 waiting[i].prompt, i))
+        same.sort(
+            key=lambda i: (
+                abs(len(waiting[i].prompt) - len(oldest.prompt)),
+                waiting[i].prompt != oldest.prompt,
+                waiting[i].prompt,
+                i,
+            )
+        )
         return _within_limits(waiting, same, self._batch_rows, self._parts()[0].row_slots)
 
     def run(self, batch: Sequence[Ticket[Ask, Prepared, Reply]]) -> None:
@@ -177,10 +189,18 @@ class Session:
             seed = request.seed if request.seed is not None else derive_seed("unseeded", digest_of(request.to_json()))
             for draw in range(request.n):
                 owners.append((ticket, progress, draw))
-                plans.append(RowPlan(
-                    ticket.prepared.prompt, seed, draw, request.max_tokens, request.temperature, request.top_p,
-                    request.stop, request.logprobs,
-                ))
+                plans.append(
+                    RowPlan(
+                        ticket.prepared.prompt,
+                        seed,
+                        draw,
+                        request.max_tokens,
+                        request.temperature,
+                        request.top_p,
+                        request.stop,
+                        request.logprobs,
+                    )
+                )
         for first in range(0, len(plans), self._batch_rows):
             part = plans[first : first + self._batch_rows]
             for drawn in draw_samples(model, part, self._ends, text.decode):

@@ -99,10 +99,10 @@ def test_ctrl_c_while_a_recipe_is_read_ends_with_130(tmp_path):
     pipe = tmp_path / "recipe.yaml"
     os.mkfifo(pipe)
     command = [sys.executable, "-m", "pipeline.cli.main", "validate", pipe]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        with pipe.open("wb"):  # waits until the command reads the recipe
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with process, pipe.open("wb"):  # waits until the command reads the recipe
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
 
 

@@ -114,10 +114,17 @@ class RawLoopback:
 
 def chat(*texts: str | None, finish: str = "stop", usage: Any = None, **extra: Any) -> dict[str, Any]:
     """Return the body of a chat completion with one choice a text."""
-    choices = [{"index": i, "finish_reason": finish, "message": {"role": "assistant", "content": t}, **extra}
-               for i, t in enumerate(texts)]
-    return {"id": "x", "object": "chat.completion", "model": "m", "choices": choices,
-            "usage": usage or {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+    choices = [
+        {"index": i, "finish_reason": finish, "message": {"role": "assistant", "content": t}, **extra}
+        for i, t in enumerate(texts)
+    ]
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "model": "m",
+        "choices": choices,
+        "usage": usage or {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    }
 
 
 def refusal(message: str = "no", code: Any = None, kind: str = "invalid_request_error") -> dict[str, Any]:
@@ -135,6 +142,7 @@ def engine(url: str, **options: Any) -> OpenAIEngine:
 
 def talk(server: Loopback | RawLoopback, job: Callable[[OpenAIEngine], Awaitable[Any]], **options: Any) -> Any:
     """Run `job` with an open engine on a running server; an exception is returned, not raised."""
+
     async def main() -> Any:
         async with server:
             asking = engine(server.url, **options)

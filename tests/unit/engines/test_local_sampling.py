@@ -79,13 +79,20 @@ def test_rounding_keeps_the_ends_of_a_group_and_leaves_few_values():
     rounded = round_groups(weight, 3, 32)
     assert all(len(rounded[i, :32].unique()) <= 8 for i in range(6))
     assert torch.equal(rounded[:, :32].amax(1), weight[:, :32].amax(1)) or torch.allclose(
-        rounded[:, :32].amax(1), weight[:, :32].amax(1), atol=1e-6)
+        rounded[:, :32].amax(1), weight[:, :32].amax(1), atol=1e-6
+    )
     assert (rounded - weight).abs().max() <= (weight.max() - weight.min()) / 14
 
 
 def test_rounding_leaves_embeddings_norms_and_a_tied_head():
-    model = torch.nn.ModuleDict({"embed": torch.nn.Embedding(10, 8), "norm": torch.nn.LayerNorm(8),
-                                 "up": torch.nn.Linear(8, 8), "head": torch.nn.Linear(8, 10, bias=False)})
+    model = torch.nn.ModuleDict(
+        {
+            "embed": torch.nn.Embedding(10, 8),
+            "norm": torch.nn.LayerNorm(8),
+            "up": torch.nn.Linear(8, 8),
+            "head": torch.nn.Linear(8, 10, bias=False),
+        }
+    )
     model["head"].weight = model["embed"].weight
     before = {k: v.clone() for k, v in model.state_dict().items()}
     assert round_linear_weights(model, 2, 4) == 1

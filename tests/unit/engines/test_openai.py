@@ -38,9 +38,19 @@ def test_both_clients_return_the_samples_text_and_counts(client):
 @pytest.mark.parametrize("client", ["aiohttp", "official"])
 def test_both_clients_post_the_same_body_to_the_chat_route(client):
     _, seen = ask([GOOD], client=client)
-    assert [(s.path, s.json) for s in seen] == [("/v1/chat/completions", {
-        "model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16, "temperature": 1.0,
-        "top_p": 1.0, "seed": 7})]
+    assert [(s.path, s.json) for s in seen] == [
+        (
+            "/v1/chat/completions",
+            {
+                "model": "m",
+                "messages": [{"role": "user", "content": "hello"}],
+                "max_tokens": 16,
+                "temperature": 1.0,
+                "top_p": 1.0,
+                "seed": 7,
+            },
+        )
+    ]
 
 
 def test_optional_parameters_are_sent_when_the_request_has_them():
@@ -73,7 +83,9 @@ def test_extra_body_is_sent_with_every_request():
 def test_a_json_schema_becomes_a_strict_response_format():
     _, seen = ask([GOOD], request(json_schema={"type": "object"}), structured_output=True)
     assert seen[0].json["response_format"] == {
-        "type": "json_schema", "json_schema": {"name": "output", "schema": {"type": "object"}, "strict": True}}
+        "type": "json_schema",
+        "json_schema": {"name": "output", "schema": {"type": "object"}, "strict": True},
+    }
 
 
 def test_a_json_schema_without_structured_output_is_an_engine_error_and_sends_nothing():
@@ -202,14 +214,33 @@ def test_capabilities_follow_the_declarations():
 def test_identity_holds_what_changes_replies_and_nothing_else():
     identity = OpenAIEngine(OpenAIConfig(model="m", revision="r")).identity()
     assert identity == {
-        "kind": "openai", "version": None, "api": "chat", "model": "m", "revision": "r", "extra_body": {},
-        "samples_per_request": None, "max_tokens_field": "max_tokens", "send_seed": True, "structured_output": False,
-        "logprobs": True, "scoring": None}
+        "kind": "openai",
+        "version": None,
+        "api": "chat",
+        "model": "m",
+        "revision": "r",
+        "extra_body": {},
+        "samples_per_request": None,
+        "max_tokens_field": "max_tokens",
+        "send_seed": True,
+        "structured_output": False,
+        "logprobs": True,
+        "scoring": None,
+    }
 
 
 def test_execution_options_leave_the_identity_unchanged():
-    execution = {"base_url": "http://localhost:1/v1", "client": "official", "max_connections": 3, "timeout_s": 1.0,
-                 "deadline_s": 2.0, "max_attempts": 1, "api_key_env": "X", "base_url_env": "Y", "breaker_failures": 2}
+    execution = {
+        "base_url": "http://localhost:1/v1",
+        "client": "official",
+        "max_connections": 3,
+        "timeout_s": 1.0,
+        "deadline_s": 2.0,
+        "max_attempts": 1,
+        "api_key_env": "X",
+        "base_url_env": "Y",
+        "breaker_failures": 2,
+    }
     plain = OpenAIEngine(OpenAIConfig(model="m"))
     assert OpenAIEngine(OpenAIConfig(model="m", **execution)).identity() == plain.identity()
 
@@ -235,9 +266,11 @@ def test_an_engine_without_scoring_does_not_score():
 
 
 def test_the_aiohttp_path_never_imports_the_official_package():
-    code = ("import asyncio, sys, pipeline.engines.openai as o\n"
-            "async def main():\n"
-            "    e = o.OpenAIEngine(o.OpenAIConfig(model='m', base_url='http://127.0.0.1:1/v1'))\n"
-            "    await e.open(); await e.close()\n"
-            "asyncio.run(main()); print('openai' in sys.modules)")
+    code = (
+        "import asyncio, sys, pipeline.engines.openai as o\n"
+        "async def main():\n"
+        "    e = o.OpenAIEngine(o.OpenAIConfig(model='m', base_url='http://127.0.0.1:1/v1'))\n"
+        "    await e.open(); await e.close()\n"
+        "asyncio.run(main()); print('openai' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -28,25 +28,56 @@ def resolve(base_url=None, **environment):
     return resolve_endpoint(base_url, "OPENAI_BASE_URL", "OPENAI_API_KEY", environment)
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8000/v1", "http://127.0.0.1/v1", "http://127.9.9.9:1",
-                                 "http://[::1]:8/v1", "https://localhost/v1/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8000/v1",
+        "http://127.0.0.1/v1",
+        "http://127.9.9.9:1",
+        "http://[::1]:8/v1",
+        "https://localhost/v1/",
+    ],
+)
 def test_a_recipe_may_name_this_machine(url):
     assert OpenAIConfig(model="m", base_url=url).base_url == url.rstrip("/")
 
 
-@pytest.mark.parametrize("url", ["https://api.openai.com/v1", "http://10.0.0.5/v1", "http://169.254.169.254/v1",
-                                 "http://localhost.evil.com", "http://user:secret@localhost/v1", "ftp://localhost",
-                                 "x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.openai.com/v1",
+        "http://10.0.0.5/v1",
+        "http://169.254.169.254/v1",
+        "http://localhost.evil.com",
+        "http://user:secret@localhost/v1",
+        "ftp://localhost",
+        "x",
+    ],
+)
 def test_a_recipe_may_name_nothing_else(url):
     with pytest.raises(ValidationError) as caught:
         OpenAIConfig(model="m", base_url=url)
     assert "base_url" in str(caught.value) and "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", [
-    "http://api.example.com/v1", "https://169.254.169.254/", "https://[fe80::1]/", "https://[fd00:ec2::254]/",
-    "https://[::ffff:169.254.169.254]/", "https://metadata.google.internal/", "https://u:p@host/v1", "file:///etc/passwd",
-    "https://host/v1?key=1", "https://host/v1#x", "https://", "https://[bad/", "https://host:99999/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com/v1",
+        "https://169.254.169.254/",
+        "https://[fe80::1]/",
+        "https://[fd00:ec2::254]/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://metadata.google.internal/",
+        "https://u:p@host/v1",
+        "file:///etc/passwd",
+        "https://host/v1?key=1",
+        "https://host/v1#x",
+        "https://",
+        "https://[bad/",
+        "https://host:99999/",
+    ],
+)
 def test_dangerous_urls_from_the_environment_are_refused(url):
     with pytest.raises(PrerequisiteError, match="OPENAI_BASE_URL"):
         resolve(OPENAI_BASE_URL=url, OPENAI_API_KEY="k")
@@ -126,10 +157,19 @@ ECHO = f"your key {CANARY} or {base64.b64encode(CANARY.encode()).decode()}"
 
 
 @pytest.mark.parametrize("client", ["aiohttp", "official"])
-@pytest.mark.parametrize("answer", [
-    Answer(refusal(ECHO), 401), Answer(refusal(ECHO), 400), Answer(ECHO.encode(), 400), Answer(refusal(ECHO), 500),
-    Answer(refusal(ECHO, "insufficient_quota"), 429), Answer(ECHO.encode()), Answer({"choices": [ECHO]}),
-    Answer(refusal(ECHO), 429, {"Retry-After": "99999"})])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(refusal(ECHO), 401),
+        Answer(refusal(ECHO), 400),
+        Answer(ECHO.encode(), 400),
+        Answer(refusal(ECHO), 500),
+        Answer(refusal(ECHO, "insufficient_quota"), 429),
+        Answer(ECHO.encode()),
+        Answer({"choices": [ECHO]}),
+        Answer(refusal(ECHO), 429, {"Retry-After": "99999"}),
+    ],
+)
 def test_a_key_that_the_server_echoes_never_reaches_a_text_or_log(answer, client, monkeypatch, caplog):
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)

@@ -22,6 +22,7 @@ both_clients = pytest.mark.parametrize("client", ["aiohttp", "official"])
 
 def raw(*parts: bytes, hang: bool = False, **options):
     """Write the parts on the first connections, one a connection, then good replies; return outcome and server."""
+
     async def reply(writer: asyncio.StreamWriter, number: int) -> None:
         writer.write(parts[number - 1] if number <= len(parts) else WHOLE)
         await writer.drain()
@@ -46,17 +47,23 @@ def test_a_refused_request_is_a_row_error_after_one_request(status, client):
     assert error.code == "engine.refused" and "bad parameter" in error.message and len(seen) == 1
 
 
-@pytest.mark.parametrize(("code", "body"), [
-    ("engine.context_exceeded", refusal("too long", "context_length_exceeded")),
-    ("engine.context_exceeded", {"object": "error", "message": "maximum context length is 4096 tokens", "code": 400}),
-    ("engine.context_exceeded", refusal("x", 400, "exceed_context_size_error")),
-    ("engine.filtered", refusal("x", "content_filter")),
-    ("engine.filtered", refusal("blocked by the content management policy")),
-    ("engine.filtered", {"error": {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
-    ("engine.refused", {"detail": [{"loc": ["body", "n"]}]}),
-    ("engine.refused", b"plain words"),
-    ("engine.refused", [1]),
-])
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        ("engine.context_exceeded", refusal("too long", "context_length_exceeded")),
+        (
+            "engine.context_exceeded",
+            {"object": "error", "message": "maximum context length is 4096 tokens", "code": 400},
+        ),
+        ("engine.context_exceeded", refusal("x", 400, "exceed_context_size_error")),
+        ("engine.filtered", refusal("x", "content_filter")),
+        ("engine.filtered", refusal("blocked by the content management policy")),
+        ("engine.filtered", {"error": {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
+        ("engine.refused", {"detail": [{"loc": ["body", "n"]}]}),
+        ("engine.refused", b"plain words"),
+        ("engine.refused", [1]),
+    ],
+)
 def test_the_servers_words_decide_the_reject_code(code, body):
     error, seen = ask([Answer(body, 400)])
     assert isinstance(error, RowError) and error.code == code and len(seen) == 1
@@ -79,9 +86,14 @@ def test_after_a_fatal_status_nothing_more_is_sent():
     assert [type(e) for e in errors] == [EngineError, EngineError] and len(server.seen) == 1
 
 
-@pytest.mark.parametrize(("status", "body"), [
-    (429, refusal("x", "insufficient_quota")), (429, refusal("check your plan and billing details")),
-    (402, refusal("pay"))])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, refusal("x", "insufficient_quota")),
+        (429, refusal("check your plan and billing details")),
+        (402, refusal("pay")),
+    ],
+)
 def test_want_of_quota_stops_the_run_after_one_request(status, body):
     error, seen = ask([Answer(body, status)])
     assert isinstance(error, Stopped) and "quota" in str(error) and len(seen) == 1
@@ -93,8 +105,9 @@ def test_attempts_end_in_a_row_error_that_names_the_last_reason():
     assert len(seen) == 4
 
 
-@pytest.mark.parametrize("headers", [
-    {"Retry-After": "0.2"}, {"retry-after-ms": "200"}, {"retry-after-ms": "junk", "Retry-After": "0.2"}])
+@pytest.mark.parametrize(
+    "headers", [{"Retry-After": "0.2"}, {"retry-after-ms": "200"}, {"retry-after-ms": "junk", "Retry-After": "0.2"}]
+)
 def test_retry_after_is_honoured(headers):
     began = time.monotonic()
     result, _ = ask([Answer(refusal(), 429, headers), GOOD])
@@ -148,25 +161,46 @@ def test_a_trickling_server_ends_at_the_deadline(client):
 
 
 @both_clients
-@pytest.mark.parametrize("broken", [
-    b"", HEAD[:20], HEAD + b"Content-Length: 99999\r\n\r\n" + BODY,
-    HEAD + b"Transfer-Encoding: chunked\r\n\r\n10\r\n{\"half", HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-    HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\njunk", b"SSH-2.0-OpenSSH\r\n\r\n",
-    HEAD + b"Content-Length: 20\r\n\r\n" + BODY,
-])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        HEAD[:20],
+        HEAD + b"Content-Length: 99999\r\n\r\n" + BODY,
+        HEAD + b'Transfer-Encoding: chunked\r\n\r\n10\r\n{"half',
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\njunk",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        HEAD + b"Content-Length: 20\r\n\r\n" + BODY,
+    ],
+)
 def test_a_broken_reply_is_tried_again(broken, client):
     result, server = raw(broken, client=client)
     assert result.text == "fine" and server.connections == 2
 
 
-@pytest.mark.parametrize("body", [
-    b"{not json", b"", b"\xff\xfe\xfa", b"[" * 100_000, [], {"choices": []}, {"choices": {}}, {"choices": [7]}, {},
-    chat(None), {"choices": [{"index": 0, "finish_reason": "stop", "message": 3}]}, chat("x", finish="weird"),
-    {"choices": [{"index": "0", "finish_reason": "stop", "message": {"content": "x"}}]}, chat("one", "too many"),
-    {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": ["x"]}}]},
-    refusal("error with status 200"),
-    chat("x", finish=None),
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{not json",
+        b"",
+        b"\xff\xfe\xfa",
+        b"[" * 100_000,
+        [],
+        {"choices": []},
+        {"choices": {}},
+        {"choices": [7]},
+        {},
+        chat(None),
+        {"choices": [{"index": 0, "finish_reason": "stop", "message": 3}]},
+        chat("x", finish="weird"),
+        {"choices": [{"index": "0", "finish_reason": "stop", "message": {"content": "x"}}]},
+        chat("one", "too many"),
+        {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": ["x"]}}]},
+        refusal("error with status 200"),
+        chat("x", finish=None),
+    ],
+)
 def test_a_reply_that_is_not_what_was_asked_for_is_a_bad_response_after_three_requests(body):
     error, seen = ask([Answer(body)])
     assert isinstance(error, RowError) and error.code == "engine.bad_response" and len(seen) == 3

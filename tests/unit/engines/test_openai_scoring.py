@@ -69,6 +69,7 @@ def score(where, request=None, **scoring):
 
 def spot(where, change):
     """Change one value of the reply at a position of the response."""
+
     def changed(reply):
         choice = reply["choices"][0]
         (choice.get("logprobs") or {}).get("token_logprobs", choice.get("prompt_logprobs"))[where] = change
@@ -77,9 +78,14 @@ def spot(where, change):
     return changed
 
 
-@pytest.mark.parametrize(("method", "scoring"), [
-    (echo, {"method": "echo"}), (echo, {"method": "echo", "echo_max_tokens": 1}),
-    (prompt_logprobs, {"method": "prompt_logprobs"})])
+@pytest.mark.parametrize(
+    ("method", "scoring"),
+    [
+        (echo, {"method": "echo"}),
+        (echo, {"method": "echo", "echo_max_tokens": 1}),
+        (prompt_logprobs, {"method": "prompt_logprobs"}),
+    ],
+)
 def test_the_sum_covers_the_response_and_its_end_token(method, scoring):
     result = score(server(method), **scoring)
     assert result.logprob == pytest.approx(sum(map(value, [*ids("ok"), END])))
@@ -159,13 +165,20 @@ def drop_one(reply):
     return reply
 
 
-@pytest.mark.parametrize(("method", "scoring", "change"), [
-    (echo, "echo", drop_one), (prompt_logprobs, "prompt_logprobs", drop_one),
-    (prompt_logprobs, "prompt_logprobs", spot(-1, {"7": {"logprob": -1.0}})),
-    (prompt_logprobs, "prompt_logprobs", spot(-1, None)),
-    (echo, "prompt_logprobs", lambda r: r), (prompt_logprobs, "echo", lambda r: r),
-    (echo, "echo", lambda r: {"choices": [{}]}), (echo, "echo", lambda r: {"choices": []}),
-    (echo, "echo", lambda r: {"choices": [{"logprobs": {"token_logprobs": None}}]})])
+@pytest.mark.parametrize(
+    ("method", "scoring", "change"),
+    [
+        (echo, "echo", drop_one),
+        (prompt_logprobs, "prompt_logprobs", drop_one),
+        (prompt_logprobs, "prompt_logprobs", spot(-1, {"7": {"logprob": -1.0}})),
+        (prompt_logprobs, "prompt_logprobs", spot(-1, None)),
+        (echo, "prompt_logprobs", lambda r: r),
+        (prompt_logprobs, "echo", lambda r: r),
+        (echo, "echo", lambda r: {"choices": [{}]}),
+        (echo, "echo", lambda r: {"choices": []}),
+        (echo, "echo", lambda r: {"choices": [{"logprobs": {"token_logprobs": None}}]}),
+    ],
+)
 def test_a_reply_whose_positions_do_not_fit_is_a_bad_response(method, scoring, change):
     def ask(body):
         return method({"max_tokens": 0, **body})
@@ -177,13 +190,22 @@ def test_a_tokenise_reply_without_ids_is_a_bad_response():
     assert score(Loopback([Answer({"tokens": ["a"]})])).code == "engine.bad_response"
 
 
-@pytest.mark.parametrize("render", [lambda m, g: ids("fixed"), lambda m, g: rendered(m, g)[::-1],
-                                    lambda m, g: [1] + [t for x in m for t in ids(x["content"])]])
+@pytest.mark.parametrize(
+    "render",
+    [
+        lambda m, g: ids("fixed"),
+        lambda m, g: rendered(m, g)[::-1],
+        lambda m, g: [1] + [t for x in m for t in ids(x["content"])],
+    ],
+)
 def test_a_template_without_an_end_of_turn_token_is_an_engine_error(render):
     def script(seen):
         body = seen.json
-        return Answer({"tokens": render(body["messages"], body["add_generation_prompt"])} if "messages" in body
-                      else tokenize(body))
+        return Answer(
+            {"tokens": render(body["messages"], body["add_generation_prompt"])}
+            if "messages" in body
+            else tokenize(body)
+        )
 
     outcome = score(Loopback(script))
     assert isinstance(outcome, EngineError) and "end-of-turn" in str(outcome)
@@ -258,10 +280,17 @@ def test_tokens_that_are_no_text_are_a_bad_response():
 # ------------------------------------------------------------------ declaration
 
 
-@pytest.mark.parametrize("scoring", [
-    {"method": "echo", "tokenizer": "text"}, {"method": "echo", "template": "chatml"},
-    {"method": "prompt_logprobs", "tokenizer": "text", "template": "transcript"}, {"method": "echo", "echo_max_tokens": 2},
-    {"method": "guess"}, {"method": "echo", "tokenizer": ""}])
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        {"method": "echo", "tokenizer": "text"},
+        {"method": "echo", "template": "chatml"},
+        {"method": "prompt_logprobs", "tokenizer": "text", "template": "transcript"},
+        {"method": "echo", "echo_max_tokens": 2},
+        {"method": "guess"},
+        {"method": "echo", "tokenizer": ""},
+    ],
+)
 def test_declarations_that_contradict_themselves_are_refused(scoring):
     with pytest.raises(ValidationError):
         ScoringConfig(**scoring)
@@ -285,13 +314,25 @@ def folder(tmp_path):
     """A word tokenizer with a chat template, made on the spot."""
     words = ["[UNK]", "user", "assistant", "hi", "ok", "a", "x", "y", "<end>"]
     model = {"type": "WordLevel", "vocab": {w: i for i, w in enumerate(words)}, "unk_token": "[UNK]"}
-    core = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
-            "model": model, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": None, "decoder": None}
+    core = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "model": model,
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "post_processor": None,
+        "decoder": None,
+    }
     (tmp_path / "tokenizer.json").write_text(json.dumps(core))
-    template = ("{% for m in messages %}{{ m.role }} {{ m.content }} <end> {% endfor %}"
-                "{% if add_generation_prompt %}assistant {% endif %}")
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(
-        {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template}))
+    template = (
+        "{% for m in messages %}{{ m.role }} {{ m.content }} <end> {% endfor %}"
+        "{% if add_generation_prompt %}assistant {% endif %}"
+    )
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template})
+    )
     return tmp_path
 
 

@@ -116,13 +116,23 @@ def test_a_stopped_engine_ends_the_loop_with_its_error():
     assert run(world, [busy()] * 9) is world.error and not world.waits
 
 
-@pytest.mark.parametrize(("headers", "wait"), [
-    ({"Retry-After": "3"}, 3.0), ({"retry-after-ms": "1500"}, 1.5), ({"Retry-After": "0"}, 0.0), ({}, None),
-    ({"Retry-After": "-1"}, None), ({"Retry-After": "later"}, None), ({"Retry-After": "nan"}, None),
-    ({"Retry-After": "inf"}, None), ({"retry-after-ms": "-4"}, None),
-    ({"Retry-After": email.utils.formatdate(1_000_060, usegmt=True)}, 60.0),
-    ({"Retry-After": email.utils.formatdate(999_000, usegmt=True)}, 0.0),
-    ({"Retry-After": "Mon, 01 Jan 99999999999999 00:00:00 GMT"}, None)])
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"Retry-After": "3"}, 3.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"Retry-After": "0"}, 0.0),
+        ({}, None),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "later"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "inf"}, None),
+        ({"retry-after-ms": "-4"}, None),
+        ({"Retry-After": email.utils.formatdate(1_000_060, usegmt=True)}, 60.0),
+        ({"Retry-After": email.utils.formatdate(999_000, usegmt=True)}, 0.0),
+        ({"Retry-After": "Mon, 01 Jan 99999999999999 00:00:00 GMT"}, None),
+    ],
+)
 def test_retry_after_is_read_in_all_its_forms(headers, wait):
     assert retry_after_s(headers, now=lambda: 1_000_000.0) == wait
 
@@ -130,13 +140,20 @@ def test_retry_after_is_read_in_all_its_forms(headers, wait):
 KEY = aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
 
 
-@pytest.mark.parametrize(("error", "kind"), [
-    (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(errno.ECONNREFUSED, "refused")), "unreachable"),
-    (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "Name or service not known")), "unreachable"),
-    (aiohttp.ConnectionTimeoutError(), "unreachable"), (aiohttp.SocketTimeoutError(), "timeout"),
-    (TimeoutError(), "timeout"), (aiohttp.ServerDisconnectedError(), "dropped"),
-    (aiohttp.ClientPayloadError("x"), "dropped"), (ConnectionResetError(errno.ECONNRESET, "reset"), "dropped"),
-    (ssl.SSLEOFError(8, "EOF"), "dropped")])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(errno.ECONNREFUSED, "refused")), "unreachable"),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "Name or service not known")), "unreachable"),
+        (aiohttp.ConnectionTimeoutError(), "unreachable"),
+        (aiohttp.SocketTimeoutError(), "timeout"),
+        (TimeoutError(), "timeout"),
+        (aiohttp.ServerDisconnectedError(), "dropped"),
+        (aiohttp.ClientPayloadError("x"), "dropped"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "dropped"),
+        (ssl.SSLEOFError(8, "EOF"), "dropped"),
+    ],
+)
 def test_connection_failures_are_transient_by_kind(error, kind):
     failure = classify_exception(error)
     assert isinstance(failure, Transient) and failure.kind == kind
@@ -156,10 +173,19 @@ def test_texts_of_exceptions_are_not_quoted():
     assert "sk-secret" not in classify_exception(aiohttp.ClientPayloadError("sk-secret")).reason
 
 
-@pytest.mark.parametrize(("body", "expected"), [
-    (b'{"error": {"message": "m", "code": "c", "type": "t"}}', ("c t", "m")), (b'{"error": "m"}', ("", "m")),
-    (b'{"detail": "m"}', ("", "m")), (b'{"message": "m", "code": 400}', ("400", "m")), (b"words", ("", "words")),
-    (b"[1]", ("", "[1]")), (b"{}", ("", "")), (b'{"detail": [1]}', ("", "[1]"))])
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"error": {"message": "m", "code": "c", "type": "t"}}', ("c t", "m")),
+        (b'{"error": "m"}', ("", "m")),
+        (b'{"detail": "m"}', ("", "m")),
+        (b'{"message": "m", "code": 400}', ("400", "m")),
+        (b"words", ("", "words")),
+        (b"[1]", ("", "[1]")),
+        (b"{}", ("", "")),
+        (b'{"detail": [1]}', ("", "[1]")),
+    ],
+)
 def test_error_bodies_are_read_in_all_known_shapes(body, expected):
     assert error_of(body) == expected
 

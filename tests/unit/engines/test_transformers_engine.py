@@ -192,8 +192,10 @@ def test_closing_aborts_a_running_generation_within_two_seconds(open_local):
     long = open_local(batch_rows=8)
 
     async def close_soon():
-        tasks = [asyncio.create_task(long.engine.generate(gen("Write a novel.", n=4, max_tokens=4000, seed=i)))
-                 for i in range(4)]
+        tasks = [
+            asyncio.create_task(long.engine.generate(gen("Write a novel.", n=4, max_tokens=4000, seed=i)))
+            for i in range(4)
+        ]
         await asyncio.sleep(1.5)
         began = time.monotonic()
         await long.engine.close()

@@ -34,9 +34,14 @@ def rewards(rows, **config):
 
 def toy(case, end=None):
     strong, weak = case["strong_logprobs"][:end], case["weak_logprobs"][:end]
-    return {"id": case["id"], "strong_logprob": math.fsum(strong), "weak_logprob": math.fsum(weak),
-            "strong_logprob_tokens": len(strong), "weak_logprob_tokens": len(weak),
-            "response": "".join(case.get("tokens", case.get("strong_tokens"))[:-1])}
+    return {
+        "id": case["id"],
+        "strong_logprob": math.fsum(strong),
+        "weak_logprob": math.fsum(weak),
+        "strong_logprob_tokens": len(strong),
+        "weak_logprob_tokens": len(weak),
+        "response": "".join(case.get("tokens", case.get("strong_tokens"))[:-1]),
+    }
 
 
 @pytest.mark.parametrize("case", GOLDEN["toy_lm_cases"], ids=lambda c: c["id"])
@@ -60,9 +65,15 @@ def test_sum_and_average_rank_differently():
     assert mean["r3"] > mean["r1"] > mean["empty"] > mean["r2"]
 
 
-@pytest.mark.parametrize(("normalize", "key"), [
-    ("sum", "sum"), ("per_strong_token", "avg_by_strong_length (reward_hub)"),
-    ("per_own_token", "avg_each_by_own_length (FinLab)"), ("per_byte", "per_utf8_byte (2 bytes of text)")])
+@pytest.mark.parametrize(
+    ("normalize", "key"),
+    [
+        ("sum", "sum"),
+        ("per_strong_token", "avg_by_strong_length (reward_hub)"),
+        ("per_own_token", "avg_each_by_own_length (FinLab)"),
+        ("per_byte", "per_utf8_byte (2 bytes of text)"),
+    ],
+)
 def test_models_with_different_tokenisers(normalize, key):
     case = GOLDEN["cross_tokeniser"]
     row = toy(case) | {"weak_logprob_tokens": len(case["weak_logprobs"])}
@@ -72,16 +83,31 @@ def test_models_with_different_tokenisers(normalize, key):
 @pytest.mark.parametrize("case", GOLDEN["finlab_guard_cases"])
 def test_finlab_guards_and_squashing(case):
     text = "one two three " * 12 if case["repetitive"] else "one two three"
-    row = {"id": "r", "strong_logprob": case["avg_strong"] * 8, "weak_logprob": case["avg_weak"] * 8,
-           "strong_logprob_tokens": 8, "weak_logprob_tokens": 8, "response": text}
+    row = {
+        "id": "r",
+        "strong_logprob": case["avg_strong"] * 8,
+        "weak_logprob": case["avg_weak"] * 8,
+        "strong_logprob_tokens": 8,
+        "weak_logprob_tokens": 8,
+        "response": text,
+    }
     guards = {"normalize": "per_own_token", "guard_low_likelihood": True, "guard_repetition": True}
     assert rewards([row], **guards) == pytest.approx([case["guarded_reward"]])
     assert rewards([row], **guards, sigmoid_temperature=0.03) == pytest.approx([case["sigmoid_T0.03"]])
 
 
 def test_guard_column_says_what_set_the_reward():
-    rows = [{"id": i, "strong_logprob": s, "weak_logprob": -9.0, "strong_logprob_tokens": 4, "weak_logprob_tokens": 4,
-             "response": text} for i, s, text in (("a", -2.0, "fine"), ("b", -6.0, "no"), ("c", -2.0, "la " * 40))]
+    rows = [
+        {
+            "id": i,
+            "strong_logprob": s,
+            "weak_logprob": -9.0,
+            "strong_logprob_tokens": 4,
+            "weak_logprob_tokens": 4,
+            "response": text,
+        }
+        for i, s, text in (("a", -2.0, "fine"), ("b", -6.0, "no"), ("c", -2.0, "la " * 40))
+    ]
     table = run(rows, normalize="per_own_token", guard_low_likelihood=True, guard_repetition=True).table
     assert table.column("reward_guard").to_pylist() == ["none", "low_likelihood", "repetition"]
     assert set(table.column("reward_normalize").to_pylist()) == {"per_own_token"}
@@ -100,8 +126,14 @@ def test_swapping_the_models_negates_the_ratio(strong, weak, strong_size, weak_s
 
 @pytest.mark.parametrize("normalize", ["sum", "per_own_token", "per_byte"])
 def test_swapping_the_columns_negates_the_reward(normalize):
-    row = {"id": "r", "strong_logprob": -3.5, "weak_logprob": -8.25, "strong_logprob_tokens": 3,
-           "weak_logprob_tokens": 5, "response": "Flüsse"}
+    row = {
+        "id": "r",
+        "strong_logprob": -3.5,
+        "weak_logprob": -8.25,
+        "strong_logprob_tokens": 3,
+        "weak_logprob_tokens": 5,
+        "response": "Flüsse",
+    }
     swapped = {"numerator": "weak_logprob", "denominator": "strong_logprob"}
     assert rewards([row], normalize=normalize) == [-rewards([row], normalize=normalize, **swapped)[0]]
 
@@ -151,9 +183,16 @@ def test_squashed_rewards_keep_their_order_within_zero_and_one(values):
     assert np.all((squashed >= 0) & (squashed <= 1)) and np.all(np.diff(squashed) >= 0)
 
 
-@pytest.mark.parametrize("config", [
-    {"numerator": "x", "denominator": "x"}, {"guard_repetition": True}, {"guard_low_likelihood": True},
-    {"column": "two words"}, {"sigmoid_temperature": 0}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"numerator": "x", "denominator": "x"},
+        {"guard_repetition": True},
+        {"guard_low_likelihood": True},
+        {"column": "two words"},
+        {"sigmoid_temperature": 0},
+    ],
+)
 def test_contradictory_options_are_refused(config):
     with pytest.raises(ValidationError):
         DensityRatioConfig(**config)

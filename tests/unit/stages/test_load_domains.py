@@ -11,8 +11,10 @@ def test_domains_come_in_the_order_of_the_recipe():
     assert stage.digest() == {"domains": ["sailing", "home cooking"]} and stage.partitions() == ["domains"]
 
 
-@pytest.mark.parametrize(("domains", "text"), [
-    ([], "at least 1"), (["a", " "], "empty"), (["Sailing", "sailing "], "more than once: Sailing, sailing")])
+@pytest.mark.parametrize(
+    ("domains", "text"),
+    [([], "at least 1"), (["a", " "], "empty"), (["Sailing", "sailing "], "more than once: Sailing, sailing")],
+)
 def test_empty_and_repeated_domains_are_refused(domains, text):
     with pytest.raises(ValidationError, match=text):
         LoadDomainsConfig(domains=domains)

@@ -56,32 +56,43 @@ class TestJson:
     def test_kept_columns_have_the_declared_types(self, source, tmp_path):
         kinds = {"s": "string", "i": "int", "f": "float", "b": "bool", "l": "list<string>"}
         good = {"prompt": "a", "s": "x", "i": 1, "f": 2, "b": True, "l": ["y"]}
-        write_lines(tmp_path / "in.jsonl", good, {"prompt": "b"}, good | {"i": True}, good | {"f": "1"},
-                    good | {"l": "y"}, good | {"i": 2**63}, good | {"s": "\ud800"})
+        write_lines(
+            tmp_path / "in.jsonl",
+            good,
+            {"prompt": "b"},
+            good | {"i": True},
+            good | {"f": "1"},
+            good | {"l": "y"},
+            good | {"i": 2**63},
+            good | {"s": "\ud800"},
+        )
         rows, rejects = read(source(keep_columns=kinds))
         assert [r["f"] for r in rows] == [2.0, None] and rows[0]["l"] == ["y"]
         assert [r.code for r in rejects] == ["source.bad_record"] * 4 + ["source.bad_text"]
         assert rejects[0].message == "column 'i' holds a boolean; expected int"
 
-    @pytest.mark.parametrize(("record", "code"), [
-        ("nonsense", "source.bad_record"),
-        ("[]", "source.bad_record"),
-        ('{"prompt": NaN}', "source.bad_record"),
-        ("[" * 200_000, "source.bad_record"),
-        ({}, "source.empty_prompt"),
-        ({"prompt": None}, "source.empty_prompt"),
-        ({"prompt": ""}, "source.empty_prompt"),
-        ({"prompt": " \n\t "}, "source.empty_prompt"),
-        ({"prompt": []}, "source.empty_prompt"),
-        ({"prompt": [{"role": "user", "content": "  "}]}, "source.empty_prompt"),
-        ({"prompt": 7}, "source.bad_messages"),
-        ({"prompt": {"role": "user"}}, "source.bad_messages"),
-        ({"prompt": [{"role": "user"}]}, "source.bad_messages"),
-        ({"prompt": [{"role": "robot", "content": "x"}]}, "source.bad_messages"),
-        ({"prompt": [{"role": "assistant", "content": "x"}]}, "source.bad_messages"),
-        ({"prompt": "\ud800"}, "source.bad_text"),
-        ({"prompt": [{"role": "user", "content": "\udc80"}]}, "source.bad_text"),
-    ])
+    @pytest.mark.parametrize(
+        ("record", "code"),
+        [
+            ("nonsense", "source.bad_record"),
+            ("[]", "source.bad_record"),
+            ('{"prompt": NaN}', "source.bad_record"),
+            ("[" * 200_000, "source.bad_record"),
+            ({}, "source.empty_prompt"),
+            ({"prompt": None}, "source.empty_prompt"),
+            ({"prompt": ""}, "source.empty_prompt"),
+            ({"prompt": " \n\t "}, "source.empty_prompt"),
+            ({"prompt": []}, "source.empty_prompt"),
+            ({"prompt": [{"role": "user", "content": "  "}]}, "source.empty_prompt"),
+            ({"prompt": 7}, "source.bad_messages"),
+            ({"prompt": {"role": "user"}}, "source.bad_messages"),
+            ({"prompt": [{"role": "user"}]}, "source.bad_messages"),
+            ({"prompt": [{"role": "robot", "content": "x"}]}, "source.bad_messages"),
+            ({"prompt": [{"role": "assistant", "content": "x"}]}, "source.bad_messages"),
+            ({"prompt": "\ud800"}, "source.bad_text"),
+            ({"prompt": [{"role": "user", "content": "\udc80"}]}, "source.bad_text"),
+        ],
+    )
     def test_a_bad_record_is_rejected_alone(self, source, tmp_path, record, code):
         write_lines(tmp_path / "in.jsonl", {"prompt": "good"}, record)
         rows, (reject,) = read(source())
@@ -122,8 +133,12 @@ class TestJson:
 
     @pytest.mark.parametrize("value", ["", "  ", None, True, 1.5, "x" * 201, ["a"], "\ud800"])
     def test_an_id_must_be_text_or_a_whole_number(self, source, tmp_path, value):
-        write_lines(tmp_path / "in.jsonl", {"prompt": "a", "key": "k1"}, {"prompt": "b", "key": 12},
-                    {"prompt": "c", "key": value})
+        write_lines(
+            tmp_path / "in.jsonl",
+            {"prompt": "a", "key": "k1"},
+            {"prompt": "b", "key": 12},
+            {"prompt": "c", "key": value},
+        )
         rows, (reject,) = read(source(id_column="key"))
         assert [r["id"] for r in rows] == ["k1", "12"]
         assert reject.code == ("source.bad_text" if value == "\ud800" else "source.bad_id")
@@ -137,12 +152,19 @@ class TestJson:
     def test_an_element_that_is_no_object_is_rejected(self, source, tmp_path):
         (tmp_path / "in.json").write_text('[{"prompt": "a"}, 12, "x"]', "utf-8")
         rows, rejects = read(source("in.json"))
-        assert len(rows) == 1 and [r.message for r in rejects] == ["record 2 is int; expected an object",
-                                                                   "record 3 is str; expected an object"]
+        assert len(rows) == 1 and [r.message for r in rejects] == [
+            "record 2 is int; expected an object",
+            "record 3 is str; expected an object",
+        ]
 
-    @pytest.mark.parametrize(("text", "said"), [
-        (b'[{"prompt": "a"}, {"prom', "breaks after record 1"), (b'[{"prompt": "a"} {}]', "breaks after record 0"),
-        (b'[{"prompt": "\xff"}]', "not UTF-8")])
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (b'[{"prompt": "a"}, {"prom', "breaks after record 1"),
+            (b'[{"prompt": "a"} {}]', "breaks after record 0"),
+            (b'[{"prompt": "\xff"}]', "not UTF-8"),
+        ],
+    )
     def test_a_broken_array_ends_the_run_before_it_starts(self, source, tmp_path, text, said):
         (tmp_path / "in.json").write_bytes(text)
         assert said in refused(source("in.json").digest)
@@ -160,8 +182,10 @@ class TestArrow:
         self.write(tmp_path / "in.parquet", prompt=["a", "b"], n=pa.array([1, None], pa.int16()), tags=[["x"], []])
         stage = source("in.parquet", keep_columns=["n", "tags"])
         assert stage.outputs.field("n").type == pa.int16() and stage.outputs.names == ["prompt", "n", "tags"]
-        assert read(stage)[0] == [{"prompt": user("a"), "n": 1, "tags": ["x"]},
-                                  {"prompt": user("b"), "n": None, "tags": []}]
+        assert read(stage)[0] == [
+            {"prompt": user("a"), "n": 1, "tags": ["x"]},
+            {"prompt": user("b"), "n": None, "tags": []},
+        ]
 
     @pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
     def test_any_text_type_is_read(self, source, tmp_path, kind):
@@ -170,8 +194,15 @@ class TestArrow:
 
     def test_kept_text_becomes_plain_text_and_numbers_widen_when_asked(self, source, tmp_path):
         tags = pa.array([["x"]], pa.large_list(pa.large_string()))
-        self.write(tmp_path / "in.parquet", prompt=["a"], s=pa.array(["t"], pa.large_string()), tags=tags,
-                   i=pa.array([1], pa.int16()), f=pa.array([0.5], pa.float32()), u=pa.array([1], pa.uint64()))
+        self.write(
+            tmp_path / "in.parquet",
+            prompt=["a"],
+            s=pa.array(["t"], pa.large_string()),
+            tags=tags,
+            i=pa.array([1], pa.int16()),
+            f=pa.array([0.5], pa.float32()),
+            u=pa.array([1], pa.uint64()),
+        )
         plain = source("in.parquet", keep_columns=["s", "tags", "i"])
         assert plain.outputs.types[1:] == [pa.string(), pa.list_(pa.string()), pa.int16()]
         assert read(plain)[0] == [{"prompt": user("a"), "s": "t", "tags": ["x"], "i": 1}]
@@ -188,8 +219,10 @@ class TestArrow:
         self.write(tmp_path / "in.parquet", q=["a", "  ", "c"], key=["1", "2", ""], unread=[1, 2, 3])
         rows, rejects = read(source("in.parquet", column="q", id_column="key"))
         assert rows == [{"id": "1", "prompt": user("a")}]
-        assert [(r.code, r.row) for r in rejects] == [("source.empty_prompt", {"q": "  ", "key": "2"}),
-                                                      ("source.bad_id", {"q": "c", "key": ""})]
+        assert [(r.code, r.row) for r in rejects] == [
+            ("source.empty_prompt", {"q": "  ", "key": "2"}),
+            ("source.bad_id", {"q": "c", "key": ""}),
+        ]
 
     def test_text_that_is_not_utf8_rejects_its_row(self, source, tmp_path):
         raw = pa.array([b"good", b"bad \xff", b"fine"]).view(pa.string())
@@ -241,8 +274,12 @@ class TestHub:
         assert stage.partitions() == ["train"] and prompts(self.build(folder, split="test")) == ["c"]
 
     def test_the_digest_is_the_revision(self, folder):
-        assert self.build(folder).digest() == {"dataset": folder, "revision": "abc", "config_name": None,
-                                               "split": "train"}
+        assert self.build(folder).digest() == {
+            "dataset": folder,
+            "revision": "abc",
+            "config_name": None,
+            "split": "train",
+        }
 
     def test_what_is_not_there_is_said(self, folder):
         assert "has no column 'question'" in refused(lambda: read(self.build(folder, column="question")))
@@ -259,13 +296,19 @@ class TestDigest:
     def test_the_recipes_folder_does_not_count(self, source):
         assert "base_folder" not in source().config.fingerprint_fields()
 
-    @pytest.mark.parametrize(("name", "text", "said"), [
-        ("in.jsonl", "", "has no rows"), ("in.jsonl", "\n \n", "has no rows"), ("in.json", "[]", "has no rows"),
-        ("in.parquet", "PAR1 no more", "cannot be read as parquet"), ("in.arrow", "no", "cannot be read as arrow"),
-        ("in.csv", "prompt\na\n", "has the ending '.csv'; expected one of .parquet"),
-        ("in.jsonl", '{"text": "a"}\n', "has no column 'prompt' in its first 1 records; found text"),
-        ("in.jsonl", '{"prompt": 1}\n', "holds int; expected text or lists"),
-    ])
+    @pytest.mark.parametrize(
+        ("name", "text", "said"),
+        [
+            ("in.jsonl", "", "has no rows"),
+            ("in.jsonl", "\n \n", "has no rows"),
+            ("in.json", "[]", "has no rows"),
+            ("in.parquet", "PAR1 no more", "cannot be read as parquet"),
+            ("in.arrow", "no", "cannot be read as arrow"),
+            ("in.csv", "prompt\na\n", "has the ending '.csv'; expected one of .parquet"),
+            ("in.jsonl", '{"text": "a"}\n', "has no column 'prompt' in its first 1 records; found text"),
+            ("in.jsonl", '{"prompt": 1}\n', "holds int; expected text or lists"),
+        ],
+    )
     def test_input_that_cannot_serve_is_refused_before_the_run(self, source, tmp_path, name, text, said):
         (tmp_path / name).write_text(text, "utf-8")
         assert said in refused(source(name).digest)
@@ -309,10 +352,18 @@ class TestDigest:
 
 
 class TestOptions:
-    @pytest.mark.parametrize("config", [
-        {}, {"path": "a", "dataset": "b", "revision": "c"}, {"dataset": "b"}, {"dataset": "b", "revision": "main"},
-        {"path": "a", "revision": "c"}, {"path": "a", "keep_columns": ["id"]},
-        {"path": "a", "keep_columns": {"n": "decimal"}}])
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {},
+            {"path": "a", "dataset": "b", "revision": "c"},
+            {"dataset": "b"},
+            {"dataset": "b", "revision": "main"},
+            {"path": "a", "revision": "c"},
+            {"path": "a", "keep_columns": ["id"]},
+            {"path": "a", "keep_columns": {"n": "decimal"}},
+        ],
+    )
     def test_contradictions_are_refused(self, config):
         with pytest.raises(ValidationError):
             LoadPromptsConfig(**config)

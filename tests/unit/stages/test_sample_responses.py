@@ -25,9 +25,12 @@ def test_one_request_gives_one_row_per_draw_in_order():
     rows, calls = run([Sample("Elbe", "stop", 2, -1.5), Sample("Rhine and", "length", 3, -2.5)])
     seen = ("draw", "response", "finish_reason", "response_tokens", "policy_logprob")
     assert [tuple(r[c] for c in seen) for r in rows] == [
-        (0, "Elbe", "stop", 2, -1.5), (1, "Rhine and", "length", 3, -2.5)]
+        (0, "Elbe", "stop", 2, -1.5),
+        (1, "Rhine and", "length", 3, -2.5),
+    ]
     assert {(r["prompt_id"], r["topic"], r["prompt_tokens"], r["policy_model"]) for r in rows} == {
-        ("p", "rivers", 11, "scripted")}
+        ("p", "rivers", 11, "scripted")
+    }
     assert len(calls) == 1
 
 
@@ -35,7 +38,13 @@ def test_the_request_carries_the_options_and_the_rows_seed():
     stage = SampleResponses(SampleResponsesConfig())
     rows, (call,) = run([Sample("a", "stop")], temperature=0.3, top_p=0.9, max_tokens=7, stop=("\n",), logprobs=False)
     assert (call.n, call.temperature, call.top_p, call.max_tokens, call.stop, call.logprobs) == (
-        1, 0.3, 0.9, 7, ("\n",), False)
+        1,
+        0.3,
+        0.9,
+        7,
+        ("\n",),
+        False,
+    )
     assert call.seed == rows[0]["sample_seed"] == ScriptedContext(stage).seed("p")
     assert call.messages == tuple(ROW["prompt"])
 
@@ -52,14 +61,17 @@ def test_system_text_is_for_sampling_only():
     assert call.messages[0]["role"] == "system" and row["prompt"] == ROW["prompt"]
 
 
-@pytest.mark.parametrize(("sample", "code"), [
-    (Sample("", "stop"), "responses.empty"),
-    (Sample(" \n\t", "length"), "responses.empty"),
-    (Sample("cut", "content_filter"), "responses.filtered"),
-    (Sample("bad \udc80", "stop"), "responses.bad_text"),
-    (Sample("fine", "stop", 1, math.nan), "responses.nonfinite"),
-    (Sample("fine", "stop", 1, -math.inf), "responses.nonfinite"),
-])
+@pytest.mark.parametrize(
+    ("sample", "code"),
+    [
+        (Sample("", "stop"), "responses.empty"),
+        (Sample(" \n\t", "length"), "responses.empty"),
+        (Sample("cut", "content_filter"), "responses.filtered"),
+        (Sample("bad \udc80", "stop"), "responses.bad_text"),
+        (Sample("fine", "stop", 1, math.nan), "responses.nonfinite"),
+        (Sample("fine", "stop", 1, -math.inf), "responses.nonfinite"),
+    ],
+)
 def test_a_bad_draw_is_rejected_alone(sample, code):
     (good, bad), _ = run([Sample("Elbe", "stop"), sample])
     assert isinstance(bad, Reject) and not isinstance(good, Reject)

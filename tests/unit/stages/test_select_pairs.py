@@ -19,9 +19,14 @@ FINISH = pa.schema([("id", pa.string()), ("finish_reason", pa.string())])
 
 
 def row(prompt, i, reward, text=None, cut=False):
-    return {"id": f"{prompt}{i}", "prompt_id": prompt, "prompt": [{"role": "user", "content": prompt}],
-            "response": text if text is not None else f"response {prompt} {i}", "reward": reward,
-            "finish_reason": "length" if cut else "stop"}
+    return {
+        "id": f"{prompt}{i}",
+        "prompt_id": prompt,
+        "prompt": [{"role": "user", "content": prompt}],
+        "response": text if text is not None else f"response {prompt} {i}",
+        "reward": reward,
+        "finish_reason": "length" if cut else "stop",
+    }
 
 
 def prompt_rows(prompt, scores):
@@ -56,7 +61,11 @@ def test_a_pair_names_its_sources():
     (pair,) = run(prompt_rows("p", [0.1, 0.9, 0.5])).table.to_pylist()
     assert pair["id"] == lineage_id("pair", "p1", "p0") and pair["candidate_ids"] == ["p0", "p1", "p2"]
     assert (pair["candidates"], pair["rule"], pair["chosen"], pair["rejected"]) == (
-        3, "best_worst", "response p 1", "response p 0")
+        3,
+        "best_worst",
+        "response p 1",
+        "response p 0",
+    )
     assert pair["prompt"] == [{"role": "user", "content": "p"}] and pair["prompt_id"] == "p"
 
 
@@ -134,8 +143,13 @@ def test_no_usable_candidate_gives_an_empty_table_of_the_declared_type():
 
 
 def test_equal_texts_are_never_a_pair():
-    rows = [row("a", 0, 0.9, "one text"), row("a", 1, 0.1, " one\n text"), row("a", 2, 0.4, "other"),
-            row("b", 0, 0.9, "twin"), row("b", 1, 0.1, "twin")]
+    rows = [
+        row("a", 0, 0.9, "one text"),
+        row("a", 1, 0.1, " one\n text"),
+        row("a", 2, 0.4, "other"),
+        row("b", 0, 0.9, "twin"),
+        row("b", 1, 0.1, "twin"),
+    ]
     for rule in ("best_worst", "best_random", "margin"):
         assert pairs(rows, rule=rule) == [("a0", "a2")]
         assert codes(rows, rule=rule) == {"b0": "pairs.identical", "b1": "pairs.identical"}
@@ -150,8 +164,16 @@ def test_best_random_draws_any_lower_candidate_and_repeats():
 
 
 def test_best_random_replaces_an_equal_text_by_a_seeded_draw():
-    rows = [r for p in range(60) for r in (row(f"{p}-", 0, 0.9, "same"), row(f"{p}-", 1, 0.1, "same "),
-                                          row(f"{p}-", 2, 0.2, "x"), row(f"{p}-", 3, 0.3, "y"))]
+    rows = [
+        r
+        for p in range(60)
+        for r in (
+            row(f"{p}-", 0, 0.9, "same"),
+            row(f"{p}-", 1, 0.1, "same "),
+            row(f"{p}-", 2, 0.2, "x"),
+            row(f"{p}-", 3, 0.3, "y"),
+        )
+    ]
     assert {r[-1] for _, r in pairs(rows, rule="best_random")} == {"2", "3"}
 
 
@@ -159,7 +181,10 @@ def test_margin_keeps_the_widest_pairs_and_names_candidates_once():
     rows = prompt_rows("a", [0.9, 0.1, 0.4]) + prompt_rows("b", [0.3, 0.8])
     table = run(rows, rule="margin", min_margin=0.3, max_pairs_per_prompt=2).table
     assert list(zip(table["chosen_id"].to_pylist(), table["rejected_id"].to_pylist(), strict=True)) == [
-        ("a0", "a1"), ("a0", "a2"), ("b1", "b0")]
+        ("a0", "a1"),
+        ("a0", "a2"),
+        ("b1", "b0"),
+    ]
     assert table["candidate_ids"].to_pylist() == [["a0", "a1", "a2"], [], ["b0", "b1"]]
 
 
@@ -170,14 +195,21 @@ def test_ordered_pairs_by_hand():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans(), st.sampled_from(["x", "y", "x ", "z"])),
-                max_size=40),
-       st.sampled_from(["best_worst", "best_random", "margin"]), st.sampled_from(["drop", "first", "random"]),
-       st.booleans(), st.booleans())
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans(), st.sampled_from(["x", "y", "x ", "z"])),
+        max_size=40,
+    ),
+    st.sampled_from(["best_worst", "best_random", "margin"]),
+    st.sampled_from(["drop", "first", "random"]),
+    st.booleans(),
+    st.booleans(),
+)
 def test_every_candidate_is_named_once_and_every_pair_obeys_the_rules(items, rule, ties, chosen_cut, drop_cut):
     rows = [row(f"p{p}", i, None if s == 3 else float(s), text, cut) for i, (p, s, cut, text) in enumerate(items)]
-    result = run(rows, rule=rule, ties=ties, allow_truncated_chosen=chosen_cut, drop_truncated=drop_cut,
-                 max_pairs_per_prompt=3)
+    result = run(
+        rows, rule=rule, ties=ties, allow_truncated_chosen=chosen_cut, drop_truncated=drop_cut, max_pairs_per_prompt=3
+    )
     found = result.table.to_pylist()
     named = [i for p in found for i in p["candidate_ids"]] + [r.row["id"] for r in result.rejects]
     assert sorted(named) == sorted(r["id"] for r in rows)
@@ -205,8 +237,16 @@ def test_texts_are_compared_as_folded_bytes():
     rng = random.Random(1)
     pieces = ["word", " ", "\n", "\t ", "a", "ü", "…", "longer-piece-of-text"]
     ones = ["".join(rng.choices(pieces, k=rng.randint(0, 30))) for _ in range(400)]
-    others = [t if i % 4 == 0 else t.replace(" ", " \n") + " " * (i % 50) if i % 4 == 1 else t + "!" if i % 4 == 2
-              else rng.choice(ones) for i, t in enumerate(ones)]
+    others = [
+        t
+        if i % 4 == 0
+        else t.replace(" ", " \n") + " " * (i % 50)
+        if i % 4 == 1
+        else t + "!"
+        if i % 4 == 2
+        else rng.choice(ones)
+        for i, t in enumerate(ones)
+    ]
     expected = [a.encode().split() == b.encode().split() for a, b in zip(ones, others, strict=True)]
     assert same_texts(pa.array(ones), pa.array(others)).tolist() == expected
     assert [same_text(a.encode(), b.encode()) for a, b in zip(ones, others, strict=True)] == expected

@@ -36,21 +36,49 @@ def engine_with(*samples):
 
 
 class TestLists:
-    @pytest.mark.parametrize("reply", [
-        '["one thing", "another"]', '```json\n["one thing", "another"]\n```', '```\n1. one thing\n2. another\n```',
-        'Here is the list:\n["one thing", "another"]', 'Here you are:\n\n```json\n["one thing", "another"]\n```',
-        "1. one thing\n2. another", "1) one thing\n\n2) another.", "- **one thing**\n- another",
-        "* one thing\n* \"another\"",
-        "Topics:\n• one thing\n• another\n", '[{"name": "one thing"}, {"name": "another"}]'])
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            '["one thing", "another"]',
+            '```json\n["one thing", "another"]\n```',
+            "```\n1. one thing\n2. another\n```",
+            'Here is the list:\n["one thing", "another"]',
+            'Here you are:\n\n```json\n["one thing", "another"]\n```',
+            "1. one thing\n2. another",
+            "1) one thing\n\n2) another.",
+            "- **one thing**\n- another",
+            '* one thing\n* "another"',
+            "Topics:\n• one thing\n• another\n",
+            '[{"name": "one thing"}, {"name": "another"}]',
+        ],
+    )
     def test_every_clear_form_of_a_list_is_read(self, reply):
         assert [item.raw for item in parse_list(reply)] == ["one thing", "another"]
 
-    @pytest.mark.parametrize("reply", [
-        "I would be glad to help.", "", "[]", '["a", 7]', '["a"', '{"a": 1}', "1. one thing\nand some prose",
-        'Sure! ["a"] is it.', "- \n- x", '["日本語"]', '[{"definition": "x"}]', '[{"name": "a", "definition": 3}]',
-        '[{"name": "a", "examples": "x"}]', '[{"name": "a", "examples": [1]}]', f'["{"x" * 121}"]', '["..."]',
-        "Look:\n```json\n[\"a\"]\n```\nI hope that this helps.", "[" * 100_000,
-        "```\n[\"a\"]\n```\nor\n```\n[\"b\"]\n```"])
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            "I would be glad to help.",
+            "",
+            "[]",
+            '["a", 7]',
+            '["a"',
+            '{"a": 1}',
+            "1. one thing\nand some prose",
+            'Sure! ["a"] is it.',
+            "- \n- x",
+            '["日本語"]',
+            '[{"definition": "x"}]',
+            '[{"name": "a", "definition": 3}]',
+            '[{"name": "a", "examples": "x"}]',
+            '[{"name": "a", "examples": [1]}]',
+            f'["{"x" * 121}"]',
+            '["..."]',
+            'Look:\n```json\n["a"]\n```\nI hope that this helps.',
+            "[" * 100_000,
+            '```\n["a"]\n```\nor\n```\n["b"]\n```',
+        ],
+    )
     def test_everything_else_is_refused(self, reply):
         with pytest.raises(ValueError):
             parse_list(reply)
@@ -60,23 +88,41 @@ class TestLists:
         assert parse_list(reply) == [Item("A", "D.", ("e",)), Item("B")]
         assert parse_list("1. **A**: D.\n2. **B:** E.") == [Item("A", "D."), Item("B", "E.")]
 
-    @pytest.mark.parametrize(("name", "expected"), [
-        ("Sequencing Steps", "sequencing_steps"), ("how-to / why?", "how_to_why"), ("Café tricks", "cafe_tricks"),
-        ("__a__1", "a_1"), ("日本", "")])
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("Sequencing Steps", "sequencing_steps"),
+            ("how-to / why?", "how_to_why"),
+            ("Café tricks", "cafe_tricks"),
+            ("__a__1", "a_1"),
+            ("日本", ""),
+        ],
+    )
     def test_names_are_normalised(self, name, expected):
         assert normalised(name) == expected
 
 
 class TestInstructions:
-    @pytest.mark.parametrize(("reply", "form"), [
-        (GOOD, "header"), (f"Sure!\n\n## Instruction:\n\n{TEXT}\n", "header"),
-        (f"### **Instruction**\n{TEXT}", "header"), (f"### Instruction: {TEXT}", "header"),
-        (f"**Instruction:** {TEXT}", "bold"), (f"**Instruction**\n{TEXT}", "bold"),
-        (f"Instruction: {TEXT}", "label"), (f"Query:\n{TEXT}", "label"), (json.dumps({"instruction": TEXT}), "json"),
-        (f'```json\n{json.dumps({"instruction": TEXT})}\n```', "json"), (f'### Instruction\n"{TEXT}"', "header"),
-        (f"### Instruction\n“{TEXT}”", "header"), (f"### Instruction\n{TEXT}\n\n### Response\nThe rye.", "header"),
-        (f"### Instruction\n{TEXT}\n\nResponse: the rye.", "header"),
-        (f"### Instruction\n{TEXT}\n---\nNote.", "header")])
+    @pytest.mark.parametrize(
+        ("reply", "form"),
+        [
+            (GOOD, "header"),
+            (f"Sure!\n\n## Instruction:\n\n{TEXT}\n", "header"),
+            (f"### **Instruction**\n{TEXT}", "header"),
+            (f"### Instruction: {TEXT}", "header"),
+            (f"**Instruction:** {TEXT}", "bold"),
+            (f"**Instruction**\n{TEXT}", "bold"),
+            (f"Instruction: {TEXT}", "label"),
+            (f"Query:\n{TEXT}", "label"),
+            (json.dumps({"instruction": TEXT}), "json"),
+            (f"```json\n{json.dumps({'instruction': TEXT})}\n```", "json"),
+            (f'### Instruction\n"{TEXT}"', "header"),
+            (f"### Instruction\n“{TEXT}”", "header"),
+            (f"### Instruction\n{TEXT}\n\n### Response\nThe rye.", "header"),
+            (f"### Instruction\n{TEXT}\n\nResponse: the rye.", "header"),
+            (f"### Instruction\n{TEXT}\n---\nNote.", "header"),
+        ],
+    )
     def test_every_clear_form_is_read(self, reply, form):
         found = parse_instruction(reply)
         assert (found.text, found.form) == (TEXT, form)
@@ -89,17 +135,33 @@ class TestInstructions:
         reply = '### Instruction\n"Yes" or "no": should I sell the old car?'
         assert parse_instruction(reply).text == '"Yes" or "no": should I sell the old car?'
 
-    @pytest.mark.parametrize("reply", [
-        TEXT, f"{GOOD}\n{GOOD}", "### Instruction\nToo short.", "### Instruction", '{"instruction": 7}', '{"instruct',
-        '{"task": "x"}', f"Instruction: {TEXT}\nInstruction: {TEXT}"])
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            TEXT,
+            f"{GOOD}\n{GOOD}",
+            "### Instruction\nToo short.",
+            "### Instruction",
+            '{"instruction": 7}',
+            '{"instruct',
+            '{"task": "x"}',
+            f"Instruction: {TEXT}\nInstruction: {TEXT}",
+        ],
+    )
     def test_what_is_not_clearly_one_instruction_is_refused(self, reply):
         with pytest.raises(Unusable) as caught:
             parse_instruction(reply)
         assert caught.value.code == "unparsable"
 
-    @pytest.mark.parametrize("reply", [
-        "I'm sorry, but I can't help with that.", "I cannot write this.", "As an AI, I have no oven.",
-        "### Instruction\nI’m sorry, I am not able to do that."])
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            "I'm sorry, but I can't help with that.",
+            "I cannot write this.",
+            "As an AI, I have no oven.",
+            "### Instruction\nI’m sorry, I am not able to do that.",
+        ],
+    )
     def test_refusals_are_known(self, reply):
         with pytest.raises(Unusable) as caught:
             parse_instruction(reply)
@@ -119,9 +181,16 @@ class TestAsking:
         assert (answer.parsed, answer.text, answer.attempts) == (42, "42", 3)
         assert [r.seed for r in engine.generate_calls] == [100, 101, 102]
 
-    @pytest.mark.parametrize(("sample", "code"), [
-        ("no", "skills.unparsable"), (" ", "skills.unparsable"), ("1\ud800", "skills.unparsable"),
-        (Sample("4", "length"), "skills.truncated"), (Sample("4", "content_filter"), "skills.refusal")])
+    @pytest.mark.parametrize(
+        ("sample", "code"),
+        [
+            ("no", "skills.unparsable"),
+            (" ", "skills.unparsable"),
+            ("1\ud800", "skills.unparsable"),
+            (Sample("4", "length"), "skills.truncated"),
+            (Sample("4", "content_filter"), "skills.refusal"),
+        ],
+    )
     def test_the_last_attempt_names_the_reject(self, sample, code):
         engine, go = self.ask(sample, attempts=2)
         assert "after 2 attempts" in raises_row_error(code, go).message
@@ -139,8 +208,10 @@ class TestExtractSkills:
         stage = ExtractSkills(ExtractSkillsConfig(topics=3))
         rows = process_row(stage, {"id": "d", "domain": "gardening"}, reply)
         assert [(r["kind"], r["topic"], r["name"], r["raw"]) for r in rows] == [
-            ("skill", "a topic", "same_skill", "Same skill"), ("skill", "a topic", "x1", "x1"),
-            ("query_type", None, "how_to", "how to")]
+            ("skill", "a topic", "same_skill", "Same skill"),
+            ("skill", "a topic", "x1", "x1"),
+            ("query_type", None, "how_to", "how to"),
+        ]
 
     def test_an_error_that_ends_the_run_comes_before_one_that_rejects_the_row(self):
         def reply(request, draw):
@@ -156,8 +227,11 @@ class TestExtractSkills:
 
     def test_a_list_that_stays_unreadable_rejects_the_domain(self):
         stage, row = ExtractSkills(ExtractSkillsConfig(attempts=2)), {"id": "d", "domain": "gardening"}
-        for sample, code in (("prose", "skills.unparsable"), (Sample("[", "length"), "skills.truncated"),
-                             (Sample("[", "content_filter"), "skills.refusal")):
+        for sample, code in (
+            ("prose", "skills.unparsable"),
+            (Sample("[", "length"), "skills.truncated"),
+            (Sample("[", "content_filter"), "skills.refusal"),
+        ):
             engine = engine_with(sample)
             raises_row_error(code, lambda e=engine: process_row(stage, row, engines={"generator": e}))
 
@@ -209,8 +283,10 @@ class TestDraws:
 
 
 def named(kind, *names):
-    return [{"id": f"{kind[0]}{i}", "kind": kind, "name": n, "definition": None, "examples": []}
-            for i, n in enumerate(names)]
+    return [
+        {"id": f"{kind[0]}{i}", "kind": kind, "name": n, "definition": None, "examples": []}
+        for i, n in enumerate(names)
+    ]
 
 
 class TestPlan:
@@ -237,17 +313,23 @@ class TestPlan:
 
     def test_rows_of_no_kind_or_no_name_are_rejected(self):
         rows = named("skill", "a", "b", "") + named("query_type", "x") + named("other", "z")
-        assert [(r.row["id"], r.code) for r in self.plan(rows, n=1).rejects] == [("s2", "plan.bad_row"),
-                                                                               ("o0", "plan.bad_row")]
+        assert [(r.row["id"], r.code) for r in self.plan(rows, n=1).rejects] == [
+            ("s2", "plan.bad_row"),
+            ("o0", "plan.bad_row"),
+        ]
 
     def test_no_rows_at_all_give_an_empty_plan(self):
         result = self.plan([], n=5)
         assert result.table.schema.equals(PlanSkillmix.outputs) and not result.table.num_rows and not result.rejects
 
-    @pytest.mark.parametrize(("rows", "config", "said"), [
-        (named("skill", "a") + named("query_type", "x"), {"n": 1}, "at least 2 distinct skills"),
-        (named("skill", "a", "b"), {"n": 1}, "left 2 and 0"),
-        (named("skill", "a", "b") + named("query_type", "x"), {"n": 2}, "2 rows of 2 skills asked for")])
+    @pytest.mark.parametrize(
+        ("rows", "config", "said"),
+        [
+            (named("skill", "a") + named("query_type", "x"), {"n": 1}, "at least 2 distinct skills"),
+            (named("skill", "a", "b"), {"n": 1}, "left 2 and 0"),
+            (named("skill", "a", "b") + named("query_type", "x"), {"n": 2}, "2 rows of 2 skills asked for"),
+        ],
+    )
     def test_too_little_to_plan_from_is_said_with_figures(self, rows, config, said):
         with pytest.raises(PrerequisiteError, match=said):
             self.plan(rows, **config)
@@ -280,9 +362,15 @@ class TestSynthesize:
         assert [m["role"] for m in row["turns"]] == ["user", "assistant"] * 3
         assert row["turns"][3]["content"] == " Too plain. "
 
-    @pytest.mark.parametrize(("sample", "code"), [
-        ("prose without a header", "skillmix.unparsable"), ("I'm sorry, no.", "skillmix.refusal"),
-        (Sample(GOOD, "length"), "skillmix.truncated"), (Sample(GOOD, "content_filter"), "skillmix.refusal")])
+    @pytest.mark.parametrize(
+        ("sample", "code"),
+        [
+            ("prose without a header", "skillmix.unparsable"),
+            ("I'm sorry, no.", "skillmix.refusal"),
+            (Sample(GOOD, "length"), "skillmix.truncated"),
+            (Sample(GOOD, "content_filter"), "skillmix.refusal"),
+        ],
+    )
     @pytest.mark.parametrize("before", [(), (GOOD, "Too plain.")])
     def test_a_turn_that_stays_unusable_rejects_the_row(self, sample, code, before):
         go, calls = self.run(*before, sample, attempts=2)

@@ -90,7 +90,8 @@ def _level(level: Level) -> dict[str, Any]:
 
 def _print_level(level: Level) -> None:
     document = level.document
-    typer.echo(f"\n{level.stage_id}  ({document['stage']} v{document['version']}, run seed {document['seed']})")
+    seed = "" if document["seed"] is None else f", run seed {document['seed']}"
+    typer.echo(f"\n{level.stage_id}  ({document['stage']} v{document['version']}{seed})")
     typer.echo(f"  options: {json.dumps(document['config'], ensure_ascii=False)}")
     for name, digest in document["prompts"].items():
         typer.echo(f"  prompt template {name}: sha256 {digest}")

@@ -29,9 +29,9 @@ def _checked_name(value: str) -> str:
 
 
 def _checked_key(value: str) -> str:
-    if "." in value:
+    if "." in _checked_name(value):
         raise ValueError(f"'{value[:120]}' has a '.', which separates the parts of a path in --set; use '_' or '-'")
-    return _checked_name(value)
+    return value
 
 
 Name = Annotated[str, AfterValidator(_checked_name)]

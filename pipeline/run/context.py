@@ -11,7 +11,7 @@ from typing import TypeVar
 from pipeline.errors import RowError
 from pipeline.plan.plan import PlannedStage
 from pipeline.prompts import Prompt
-from pipeline.run.control import EngineSlot, StageProgress, StopFlag
+from pipeline.run.control import EngineSlot, Pacer, StageProgress, StopFlag
 from pipeline.store.journal import Journal
 from pipeline.types import (
     GenRequest,
@@ -31,9 +31,11 @@ NOT_JOURNALED = frozenset({"engine.exhausted"})
 class JournaledEngine:
     """An engine as one shard of one stage sees it: answers from the journal first, records what it gets."""
 
-    def __init__(self, slot: EngineSlot, journal: Journal, stop: StopFlag, progress: StageProgress) -> None:
+    def __init__(
+        self, slot: EngineSlot, journal: Journal, stop: StopFlag, pacer: Pacer, progress: StageProgress
+    ) -> None:
         """Bind a slot to a shard's journal."""
-        self._slot, self._journal, self._stop, self._progress = slot, journal, stop, progress
+        self._slot, self._journal, self._stop, self._pacer, self._progress = slot, journal, stop, pacer, progress
         self.model = slot.model
 
     async def generate(self, request: GenRequest) -> GenResult:
@@ -60,6 +62,7 @@ class JournaledEngine:
         if found is not None:
             self._progress.replayed += 1
             return _decoded(found, decode)
+        await self._pacer.turn()
         self._stop.raise_if_set()
         self._progress.requests += 1
         try:

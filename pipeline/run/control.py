@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -70,6 +71,44 @@ class Threads:
         """Take no more work; what runs ends by itself."""
         for pool in (self._files, self._tables):
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Pacer:
+    """Begins one request in each turn of the event loop, so that answers are read and journaled in between.
+
+    Beginning a request costs more than journaling an answer. When many answers come at once, beginning the next request
+    of each before the last answer is read would leave answers paid but not journaled, and a kill would lose them.
+    """
+
+    def __init__(self) -> None:
+        """Let the first request begin at once."""
+        self._free = True
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._scheduled = False
+
+    async def turn(self) -> None:
+        """Wait until it is this request's turn to begin; first come, first served."""
+        loop = asyncio.get_running_loop()
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._next_turn, loop)
+        if self._free and not self._waiting:
+            self._free = False
+            return
+        place: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(place)
+        await place
+
+    def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._free = True
+        while self._waiting and self._free:
+            place = self._waiting.popleft()
+            if not place.done():
+                self._free = False
+                place.set_result(None)
+        self._scheduled = bool(self._waiting) or not self._free
+        if self._scheduled:
+            loop.call_soon(self._next_turn, loop)
 
 
 class StopFlag:

@@ -17,7 +17,7 @@ from pipeline.errors import StageBug
 from pipeline.plan.plan import Plan, PlannedStage
 from pipeline.plan.recipe import Limits
 from pipeline.run.books import count_codes, rejects_table
-from pipeline.run.control import EngineSlot, Progress, StageProgress, StopFlag, Threads
+from pipeline.run.control import EngineSlot, Pacer, Progress, StageProgress, StopFlag, Threads
 from pipeline.run.rate import check_reject_rate
 from pipeline.store.commits import CommitRecord
 from pipeline.store.run_store import StageStore
@@ -38,6 +38,7 @@ class RunScope:
     progress: Progress
     stop: StopFlag
     threads: Threads
+    pacer: Pacer
     attempt: str
     """Unique to this process; names journals and commit attempts."""
     run_limit: int | None = None

@@ -8,7 +8,7 @@ bounded by `limits.rows_ahead` and a byte budget over rows of shards that are op
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -26,6 +26,8 @@ from pipeline.types import Reject, Row
 
 _BYTES_AHEAD = 256_000_000
 _SYNC_SECONDS = 0.5
+_AT_ONCE = 64
+"""Rows turned between Arrow and Python in one go, which the interpreter lock is held for."""
 
 Outcome = Sequence[Row | Reject]
 
@@ -33,16 +35,24 @@ Outcome = Sequence[Row | Reject]
 class _OpenShard:
     """A shard whose rows are being worked on."""
 
-    __slots__ = ("shard", "generation", "content", "rows", "outcomes", "left", "journal", "context", "nbytes")
+    __slots__ = ("shard", "generation", "content", "table", "rows", "outcomes", "left", "journal", "context", "nbytes")
 
     def __init__(self, shard: int, generation: int, content: str, table: pa.Table, journal: Journal) -> None:
         self.shard, self.generation, self.content = shard, generation, content
-        self.rows: list[Row] = table.to_pylist()
-        self.outcomes: list[Outcome] = [()] * len(self.rows)
-        self.left = len(self.rows)
+        self.table = table
+        self.rows: list[Row] = []
+        self.outcomes: list[Outcome] = [()] * table.num_rows
+        self.left: int = table.num_rows
         self.journal = journal
         self.context: RunContext
         self.nbytes: int = table.nbytes
+
+    def unpacked(self) -> Iterator[Row]:
+        """Yield the rows, made from the table a few at a time: all at once would hold up the event loop for 20 ms."""
+        for start in range(0, self.table.num_rows, _AT_ONCE):
+            part = self.table.slice(start, _AT_ONCE).to_pylist()
+            self.rows += part
+            yield from part
 
 
 class RowNode(Node):
@@ -94,9 +104,9 @@ class RowNode(Node):
         shard, prior = await self.scope.threads.files(self._load, number, generation)
         shard.context = self._context(shard.journal)
         self._open.add(shard)
-        if not shard.rows:
+        if not shard.left:
             self._start_commit(shard)
-        for position, row in enumerate(shard.rows):
+        for position, row in enumerate(shard.unpacked()):
             known = prior.get(row["id"])
             if known is not None:
                 self._finish(shard, position, known)
@@ -107,7 +117,7 @@ class RowNode(Node):
 
     async def _wait_for_room(self) -> None:
         while self._open and (
-            sum(len(s.rows) for s in self._open) >= self.scope.limits.rows_ahead
+            sum(len(s.outcomes) for s in self._open) >= self.scope.limits.rows_ahead
             or sum(s.nbytes for s in self._open) >= _BYTES_AHEAD
         ):
             self._committed.clear()
@@ -128,7 +138,10 @@ class RowNode(Node):
 
     def _context(self, journal: Journal) -> RunContext:
         slots = {role: self.scope.slots[name] for role, name in self.planned.roles.items()}
-        engines = {role: JournaledEngine(slot, journal, self.scope.stop, self.progress) for role, slot in slots.items()}
+        engines = {
+            role: JournaledEngine(slot, journal, self.scope.stop, self.scope.pacer, self.progress)
+            for role, slot in slots.items()
+        }
         return RunContext(self.planned, self.scope.plan.recipe.seed, engines)
 
     async def _watch_commits(self, work: asyncio.Task[None]) -> None:
@@ -253,7 +266,9 @@ class RowNode(Node):
     def _table(self, kept: list[Row], rejects: list[tuple[str, Reject]]) -> pa.Table:
         schema = self.planned.schema_out
         try:
-            return pa.Table.from_pylist(kept, schema=schema)
+            parts = [kept[i : i + _AT_ONCE] for i in range(0, len(kept), _AT_ONCE)]
+            batches = [pa.RecordBatch.from_pylist(part, schema=schema) for part in parts]
+            return pa.Table.from_batches(batches, schema=schema).combine_chunks()
         except UnicodeEncodeError:
             good: list[Row] = []
             for row in kept:

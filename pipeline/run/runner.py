@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from pipeline.plan.fingerprint import Fingerprint
 from pipeline.plan.plan import Plan
-from pipeline.run.control import EngineSlot, Progress, StopFlag, Threads
+from pipeline.run.control import EngineSlot, Pacer, Progress, StopFlag, Threads
 from pipeline.run.node import Retry, RunScope
 from pipeline.run.rate import check_reject_rate
 from pipeline.run.segment import run_segment
@@ -68,6 +68,7 @@ async def run_plan(
         progress=progress,
         stop=stop,
         threads=Threads(limits.table_workers),
+        pacer=Pacer(),
         attempt=uuid.uuid4().hex,
         run_limit=options.limit,
         retry=options.retry,

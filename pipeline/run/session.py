@@ -140,7 +140,7 @@ def _collect_seldom() -> None:
     """Keep the garbage collector off what was imported and planned: it took a tenth of the CPU of a run."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 20, 50)
 
 
 def _stop_on_signals(stop: StopFlag) -> None:

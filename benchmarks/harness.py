@@ -48,7 +48,8 @@ def run(command: Sequence[str], cwd: Path, cpu: str | None = None, kill_when: An
         process = subprocess.Popen(pinned, cwd=cwd, stdout=log, stderr=log)
         peak, killed = 0.0, False
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            peak = max(peak, _pss_mb(process.pid))
+            if not kill_when:  # adding up the memory holds the process up for milliseconds, just when it is killed
+                peak = max(peak, _pss_mb(process.pid))
             if kill_when and not killed and kill_when():
                 process.send_signal(signal.SIGKILL)
                 killed = True

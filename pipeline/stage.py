@@ -17,7 +17,18 @@ from typing import ClassVar, Literal, Protocol
 import pyarrow as pa
 
 from pipeline.prompts import Prompt
-from pipeline.types import GenRequest, GenResult, Json, Reject, Row, ScoreRequest, ScoreResult, StageConfig
+from pipeline.types import (
+    GenRequest,
+    GenResult,
+    Json,
+    PoolRequest,
+    PoolResult,
+    Reject,
+    Row,
+    ScoreRequest,
+    ScoreResult,
+    StageConfig,
+)
 
 
 class BoundEngine(Protocol):
@@ -28,6 +39,13 @@ class BoundEngine(Protocol):
 
     async def score_tokens(self, request: ScoreRequest) -> ScoreResult:
         """Score a continuation; raises `RowError` when this request can never succeed."""
+
+    async def pool(self, request: PoolRequest) -> PoolResult:
+        """Turn a text into a vector; raises `RowError` when this request can never succeed."""
+
+    @property
+    def identity_digest(self) -> str:
+        """Return the digest of all that changes the engine's replies; equal digests mean equal engines."""
 
     @property
     def model(self) -> str:
@@ -64,6 +82,8 @@ class Stage(ABC):
         prompt_names: templates used, `<name>.v<N>`, each a file `prompts/<stage>/<name>.v<N>.md`.
         prompt_folder: where a third party keeps its templates; None for the ones shipped with prefmill.
         lineage: columns of an output row that hold ids of the rows it was made from.
+        copies_prompt: True if the engine's replies repeat long parts of its prompts, as a rewriting does; an engine
+            may then propose tokens from the prompt.
     """
 
     name: ClassVar[str]
@@ -71,6 +91,7 @@ class Stage(ABC):
     config_type: ClassVar[type[StageConfig]]
     prompt_folder: ClassVar[Path | None] = None
     lineage: ClassVar[tuple[str, ...]] = ("id",)
+    copies_prompt: ClassVar[bool] = False
 
     inputs: pa.Schema = pa.schema([])
     outputs: pa.Schema = pa.schema([])

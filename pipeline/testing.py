@@ -21,7 +21,7 @@ from pipeline.schema import merge, missing_or_unlike
 from pipeline.stage import AnyStage, RowStage, Source, Stage, TableResult, TableStage
 from pipeline.types import Reject, Row, derive_seed
 
-CAPABILITIES = frozenset({"chat", "score_tokens", "json_schema"})
+CAPABILITIES = frozenset({"chat", "score_tokens", "json_schema", "regex", "choice", "embed", "classify", "reward"})
 
 
 def scripted_engine(reply: ReplyFunction | None = None, **config: Any) -> ScriptedEngine:

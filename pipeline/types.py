@@ -31,6 +31,23 @@ SCORE_TOKENS = "score_tokens"
 JSON_SCHEMA = "json_schema"
 """Capability: `generate` with output held to a JSON schema by the engine."""
 
+REGEX = "regex"
+"""Capability: `generate` with output held to a regular expression by the engine."""
+
+CHOICE = "choice"
+"""Capability: `generate` with output held to one of a few texts, and the probability of each."""
+
+EMBED = "embed"
+"""Capability: `pool` to an embedding."""
+
+CLASSIFY = "classify"
+"""Capability: `pool` to class probabilities."""
+
+REWARD = "reward"
+"""Capability: `pool` to the raw scores of a reward model."""
+
+PoolTask = Literal["embed", "classify", "reward"]
+
 
 class Message(TypedDict):
     """One turn of a conversation; `role` is `system`, `user` or `assistant`."""
@@ -84,6 +101,11 @@ class GenRequest:
         stop: strings that end a sample and are cut off.
         json_schema: hold the output to this schema; needs the capability `json_schema`.
         logprobs: also return the policy's own log-probability of each sample.
+        regex: hold the output to this regular expression; needs the capability `regex`.
+        choices: answer with exactly one of these texts; needs the capability `choice`. Each sample then carries the
+            log-probability of every choice.
+
+    At most one of `json_schema`, `regex` and `choices` is set.
     """
 
     messages: tuple[Message, ...] | None = None
@@ -96,14 +118,25 @@ class GenRequest:
     stop: tuple[str, ...] = ()
     json_schema: Mapping[str, Json] | None = None
     logprobs: bool = False
+    regex: str | None = None
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.messages is None) == (self.prompt is None):
             raise ValueError("GenRequest: exactly one of 'messages' and 'prompt' must be given")
+        if sum((self.json_schema is not None, self.regex is not None, bool(self.choices))) > 1:
+            raise ValueError("GenRequest: at most one of 'json_schema', 'regex' and 'choices' may be given")
 
     def to_json(self) -> dict[str, Json]:
-        """Return the request as JSON values; equal requests give equal values."""
+        """Return the request as JSON values; equal requests give equal values.
+
+        Fields that came after the first release appear only where set, so that journals keep their keys.
+        """
+        held: dict[str, Json] = {} if self.regex is None else {"regex": self.regex}
+        if self.choices:
+            held["choices"] = list(self.choices)
         return {
+            **held,
             "messages": None if self.messages is None else [dict(m) for m in self.messages],
             "prompt": self.prompt,
             "n": self.n,
@@ -124,12 +157,38 @@ class Sample:
     `logprob` is the sum over the sample's tokens (end token included when it was sampled) of the natural-log
     probability under the model itself at temperature 1, in nats; None when it was not asked for or not given.
     `tokens` counts new tokens, end token included when sampled; None when the engine does not say.
+    `scorable` says that `logprob` is what scoring the text after the same prompt, with the end token, would give: the
+    text encodes to the sampled tokens, and the last of them is the end-of-turn token.
+    `choice_logprobs` (nats, in the order of `GenRequest.choices`) are log-probabilities among the choices alone: their
+    exponentials sum to 1; None where no choices were given.
     """
 
     text: str
     finish_reason: FinishReason
     tokens: int | None = None
     logprob: float | None = None
+    scorable: bool = False
+    choice_logprobs: tuple[float, ...] | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Return JSON values that `from_json` reads back equal."""
+        body: dict[str, Json] = {
+            "text": self.text,
+            "finish_reason": self.finish_reason,
+            "tokens": self.tokens,
+            "logprob": self.logprob,
+        }
+        if self.scorable:
+            body["scorable"] = True
+        if self.choice_logprobs is not None:
+            body["choice_logprobs"] = list(self.choice_logprobs)
+        return body
+
+    @staticmethod
+    def from_json(value: Mapping[str, Json]) -> Sample:
+        """Read what `to_json` wrote."""
+        choices = value.get("choice_logprobs")
+        return Sample(**{**value, "choice_logprobs": None if choices is None else tuple(choices)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +211,13 @@ class GenResult:
 
     def to_json(self) -> dict[str, Json]:
         """Return JSON values that `from_json` reads back equal."""
-        samples = [
-            {"text": s.text, "finish_reason": s.finish_reason, "tokens": s.tokens, "logprob": s.logprob}
-            for s in self.samples
-        ]
+        samples = [s.to_json() for s in self.samples]
         return {"samples": samples, "prompt_tokens": self.prompt_tokens, "model": self.model}
 
     @staticmethod
     def from_json(value: Mapping[str, Json]) -> GenResult:
         """Read what `to_json` wrote."""
-        samples = tuple(Sample(**s) for s in value["samples"])
+        samples = tuple(Sample.from_json(s) for s in value["samples"])
         return GenResult(samples, value["prompt_tokens"], value["model"])
 
 
@@ -209,6 +265,60 @@ class ScoreResult:
     def from_json(value: Mapping[str, Json]) -> ScoreResult:
         """Read what `to_json` wrote."""
         return ScoreResult(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRequest:
+    """Ask a pooling model for one vector: an embedding, class probabilities or reward scores.
+
+    Exactly one of `messages` (the engine applies the model's chat template) and `text` is set.
+    """
+
+    task: PoolTask
+    messages: tuple[Message, ...] | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.messages is None) == (self.text is None):
+            raise ValueError("PoolRequest: exactly one of 'messages' and 'text' must be given")
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the request as JSON values; equal requests give equal values."""
+        messages = None if self.messages is None else [dict(m) for m in self.messages]
+        return {"task": self.task, "messages": messages, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class PoolResult:
+    """The vector of one `PoolRequest`; one value for a scalar reward."""
+
+    values: tuple[float, ...]
+    tokens: int
+    model: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return JSON values that `from_json` reads back equal."""
+        return {"values": list(self.values), "tokens": self.tokens, "model": self.model}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Json]) -> PoolResult:
+        """Read what `to_json` wrote."""
+        return PoolResult(tuple(value["values"]), value["tokens"], value["model"])
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUse:
+    """One role of one stage that the recipe binds to an engine: what the engine is told when planning.
+
+    `max_tokens` is the stage's option of that name, None where it has none. `copies_prompt` says that the stage's
+    replies repeat long parts of its prompts (refinement, rewriting), which a speculative proposer can use.
+    """
+
+    stage_id: str
+    role: str
+    capability: str
+    max_tokens: int | None = None
+    copies_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

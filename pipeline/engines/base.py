@@ -1,15 +1,29 @@
 """The engine protocol: one class, capabilities declared, identity known before anything is loaded.
 
-An engine batches; stages do not. Life: constructed from its config (no I/O), `check` (is everything there?),
-`identity` (may hash local files, never loads a model or contacts an endpoint), `open`, requests, `close`.
+An engine batches; stages do not. Life: constructed from its config (no I/O), `settle` (told what it is used for),
+`check` (is everything there?), `identity` (may hash local files, never loads a model or contacts an endpoint),
+`keep_faults_in`, `open`, requests, `statistics`, `close`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
-from pipeline.types import EngineConfig, GenRequest, GenResult, Json, ScoreRequest, ScoreResult
+from pipeline.types import (
+    EngineConfig,
+    EngineUse,
+    GenRequest,
+    GenResult,
+    Json,
+    PoolRequest,
+    PoolResult,
+    ScoreRequest,
+    ScoreResult,
+    digest_of,
+)
 
 
 class Engine(ABC):
@@ -32,7 +46,29 @@ class Engine(ABC):
 
     @abstractmethod
     def capabilities(self) -> frozenset[str]:
-        """Return what it offers under this config: `chat`, `score_tokens`, `json_schema`."""
+        """Return what it offers under this config: `chat`, `score_tokens`, `json_schema`, `choice`, `embed`, ..."""
+
+    def settle(self, uses: Sequence[EngineUse]) -> None:  # noqa: B027  most engines resolve nothing
+        """Resolve options that depend on what the recipe uses the engine for; called once, when planning.
+
+        Raises:
+            PlanError: if a use cannot be served (a context too short for `max_tokens`, say).
+        """
+
+    @property
+    def devices(self) -> int:
+        """Return how many accelerators one replica needs; 0 for an engine that needs none here."""
+        return 0
+
+    def keep_faults_in(self, folder: Path) -> None:  # noqa: B027  most engines keep nothing
+        """Take a folder, which need not exist, where the engine may keep what must survive a restart of the run.
+
+        What lies there changes no reply: it says which requests have killed the engine before.
+        """
+
+    def statistics(self) -> Mapping[str, Json]:
+        """Return figures about its work since `open` (tokens, restarts, accepted drafts); empty if it keeps none."""
+        return {}
 
     @abstractmethod
     def check(self) -> None:
@@ -44,6 +80,11 @@ class Engine(ABC):
 
         Endpoint, concurrency, time-outs and keys are not part of it. `model` and `revision` are always keys.
         """
+
+    @property
+    def identity_digest(self) -> str:
+        """Return the digest of the identity: engines with equal digests give equal replies."""
+        return digest_of(self.identity())
 
     @abstractmethod
     async def open(self) -> None:
@@ -66,6 +107,10 @@ class Engine(ABC):
     async def score_tokens(self, request: ScoreRequest) -> ScoreResult:
         """Score a continuation; same errors as `generate`."""
         raise TypeError(f"engine kind '{self.kind}' does not score")
+
+    async def pool(self, request: PoolRequest) -> PoolResult:
+        """Turn a text into a vector; same errors as `generate`."""
+        raise TypeError(f"engine kind '{self.kind}' does not pool")
 
     @property
     def model(self) -> str:

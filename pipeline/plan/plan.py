@@ -22,6 +22,7 @@ from pipeline.prompts import Prompt, load_prompt, load_prompt_file
 from pipeline.registry import did_you_mean, engine_class, stage_class
 from pipeline.schema import merge, missing_or_unlike
 from pipeline.stage import AnyStage, RowStage, Source, TableStage, keeps_columns
+from pipeline.types import EngineUse
 
 _ID = pa.schema([pa.field("id", pa.string())])
 _PARENT = pa.schema([pa.field("parent_id", pa.string())])
@@ -88,6 +89,7 @@ def build_plan(recipe: Recipe, folder: Path) -> Plan:
         planned[spec.id] = _plan_stage(recipe, index, spec, planned, previous, engines, folder)
         previous = spec.id
     _refuse_unused(engines, planned)
+    _settle_engines(engines, planned)
     segments = cut_segments(list(planned.values()), engines, recipe.limits.resident_engines)
     return Plan(recipe, planned, engines, segments)
 
@@ -240,6 +242,23 @@ def _prompts(where: str, spec: StageSpec, stage: AnyStage, folder: Path) -> dict
             )
         shipped[name] = own
     return shipped
+
+
+def _settle_engines(engines: Mapping[str, Engine], planned: Mapping[str, PlannedStage]) -> None:
+    """Tell each engine what it is used for, so that it can refuse what it cannot serve before it loads anything."""
+    for name, engine in engines.items():
+        uses = [
+            EngineUse(p.id, role, p.stage.engine_roles[role], _max_tokens(p.stage), p.stage.copies_prompt)
+            for p in planned.values()
+            for role, bound in p.roles.items()
+            if bound == name
+        ]
+        engine.settle(uses)
+
+
+def _max_tokens(stage: AnyStage) -> int | None:
+    value = getattr(stage.config, "max_tokens", None)
+    return value if isinstance(value, int) else None
 
 
 def _refuse_unused(engines: Mapping[str, Engine], planned: Mapping[str, PlannedStage]) -> None:

@@ -17,12 +17,14 @@ from pipeline.types import (
     GenRequest,
     GenResult,
     Json,
+    PoolRequest,
+    PoolResult,
     ScoreRequest,
     ScoreResult,
     derive_seed,
 )
 
-Result = TypeVar("Result", GenResult, ScoreResult)
+Result = TypeVar("Result", GenResult, ScoreResult, PoolResult)
 
 NOT_JOURNALED = frozenset({"engine.exhausted"})
 """Rejects that came from outside the request: a resumed run tries these rows again."""
@@ -36,7 +38,7 @@ class JournaledEngine:
     ) -> None:
         """Bind a slot to a shard's journal."""
         self._slot, self._journal, self._stop, self._pacer, self._progress = slot, journal, stop, pacer, progress
-        self.model = slot.model
+        self.model, self.identity_digest = slot.model, slot.identity_digest
 
     async def generate(self, request: GenRequest) -> GenResult:
         """Sample, once over all interruptions."""
@@ -49,6 +51,11 @@ class JournaledEngine:
         return await self._once(
             "score_tokens", request.to_json(), ScoreResult.from_json, lambda: _score(engine, request)
         )
+
+    async def pool(self, request: PoolRequest) -> PoolResult:
+        """Pool, once over all interruptions."""
+        engine = self._slot
+        return await self._once("pool", request.to_json(), PoolResult.from_json, lambda: _pool(engine, request))
 
     async def _once(
         self,
@@ -81,6 +88,10 @@ async def _generate(slot: EngineSlot, request: GenRequest) -> GenResult:
 
 async def _score(slot: EngineSlot, request: ScoreRequest) -> ScoreResult:
     return await (await slot.get()).score_tokens(request)
+
+
+async def _pool(slot: EngineSlot, request: PoolRequest) -> PoolResult:
+    return await (await slot.get()).pool(request)
 
 
 def _decoded(found: Json, decode: Callable[[Mapping[str, Json]], Result]) -> Result:

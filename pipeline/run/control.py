@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pipeline.engines.base import Engine
 from pipeline.errors import PipelineError, Stopped
-from pipeline.types import digest_of
+from pipeline.types import Json, digest_of
 
 log = logging.getLogger("prefmill.run")
 
 T = TypeVar("T")
+
+KeepFigures = Callable[[str, Mapping[str, Json]], None]
+"""Takes an engine's name and its statistics when it is closed."""
 
 
 @dataclass
@@ -142,9 +145,9 @@ class StopFlag:
 class EngineSlot:
     """One engine of the recipe: opened with its first request, so that a finished run never loads or contacts it."""
 
-    def __init__(self, name: str, engine: Engine) -> None:
-        """Take an engine that is not open."""
-        self.name, self.engine = name, engine
+    def __init__(self, name: str, engine: Engine, keep: KeepFigures | None = None) -> None:
+        """Take an engine that is not open; `keep` is given its name and statistics when it is closed."""
+        self.name, self.engine, self._keep = name, engine, keep
         identity = engine.identity()
         self.identity_digest = digest_of(identity)
         revision = identity.get("revision")
@@ -178,6 +181,9 @@ class EngineSlot:
         async with self._lock:
             if self.is_open:
                 self.is_open = False
+                figures = self.engine.statistics()
+                if self._keep is not None and figures:
+                    self._keep(self.name, figures)
                 await self.engine.close()
 
 

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.plan.fingerprint import Fingerprint
@@ -20,7 +20,7 @@ from pipeline.run.rate import check_reject_rate
 from pipeline.run.segment import run_segment
 from pipeline.stage import Source
 from pipeline.store.run_store import PlanRecord, RunStore, StageStore
-from pipeline.types import digest_of
+from pipeline.types import Json, digest_of
 
 log = logging.getLogger("prefmill.run")
 
@@ -74,7 +74,7 @@ async def run_plan(
         retry=options.retry,
     )
     pending = {i for i in plan.stages if options.retry or not _complete(plan, stores, i)}
-    scope = dataclasses.replace(scope, slots=_slots(plan, pending))
+    scope = dataclasses.replace(scope, slots=engine_slots(plan, pending, store, scope.attempt))
     try:
         for index, segment in enumerate(plan.segments):
             if any(i in pending for i in segment):
@@ -88,12 +88,18 @@ async def run_plan(
         await asyncio.gather(*(slot.close() for slot in scope.slots.values()), return_exceptions=True)
 
 
-def _slots(plan: Plan, pending: set[str]) -> dict[str, EngineSlot]:
+def engine_slots(plan: Plan, pending: Collection[str], store: RunStore, attempt: str) -> dict[str, EngineSlot]:
     """Make a slot for each engine, after checking those that stages with work left will use."""
     needed = {name for i in pending for name in plan.stages[i].roles.values()}
     for name in sorted(needed):
         plan.engines[name].check()
-    return {name: EngineSlot(name, engine) for name, engine in plan.engines.items()}
+
+    def keep(name: str, figures: Mapping[str, Json]) -> None:
+        store.record_statistics(name, attempt, figures)
+
+    for name in needed:
+        plan.engines[name].keep_faults_in(store.engine_folder(name))
+    return {name: EngineSlot(name, engine, keep) for name, engine in plan.engines.items()}
 
 
 async def _release(scope: RunScope, plan: Plan, later: Sequence[tuple[str, ...]], pending: set[str]) -> None:

@@ -4,6 +4,7 @@
       run.lock                        lease.py
       progress.json                   replaced every second, never read back
       plans/00001.json                append-only: which fingerprint each stage has, with the documents
+      engines/<engine>/<attempt>.json figures of each process that opened it; `faults` beside them
       stages/<stage>/<fingerprint>/   data/, rejects/, commits/, journal/, sealed.json
 
 Rows of two fingerprints lie in two folders, so they can never mix; an old folder stays until it is collected.
@@ -20,10 +21,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.errors import CorruptStore, ResumeError
+from pipeline.errors import CorruptStore, PipelineError, ResumeError
 from pipeline.plan.fingerprint import Fingerprint, changes
 from pipeline.store.commits import CommitRecord, commit, current_records
-from pipeline.store.files import make_folder, put_if_absent
+from pipeline.store.files import make_folder, put_if_absent, replace_file
 from pipeline.store.journal import Journal
 from pipeline.store.shards import FileRef, read_shard, write_shard
 from pipeline.types import Json, canonical_json, digest_of
@@ -171,6 +172,27 @@ class RunStore:
         if key not in self._stages:
             self._stages[key] = StageStore(self.folder / "stages" / stage_id / fingerprint.short, fingerprint.digest)
         return self._stages[key]
+
+    def engine_folder(self, name: str) -> Path:
+        """Return where an engine's figures and faults are kept; it need not exist."""
+        return self.folder / "engines" / name
+
+    def record_statistics(self, name: str, attempt: str, figures: Mapping[str, Json]) -> None:
+        """Keep an engine's figures at its closing; a full disk is left to the code that must write."""
+        folder = self.engine_folder(name)
+        try:
+            make_folder(folder)
+            count = sum(1 for p in folder.glob(f"{attempt}*.json"))
+            replace_file(folder / f"{attempt}-{count}.json", canonical_json(dict(figures)) + b"\n")
+        except (OSError, PipelineError):
+            return
+
+    def statistics(self) -> dict[str, list[dict[str, Json]]]:
+        """Return the figures kept, by engine, each process's apart."""
+        found: dict[str, list[dict[str, Json]]] = {}
+        for path in sorted((self.folder / "engines").glob("*/*.json")):
+            found.setdefault(path.parent.name, []).append(json.loads(path.read_bytes()))
+        return found
 
     def latest_plan(self) -> PlanRecord | None:
         """Return the plan that counts: the one with the highest number.

@@ -31,6 +31,7 @@ ENGINE_PARTS = (
     "pipeline.engines.openai",
     "pipeline.engines.transformers",
     "pipeline.engines.scripted",
+    "pipeline.engines.vllm",
 )
 FORBIDDEN = {
     "pipeline": ("stages",),

@@ -1,0 +1,163 @@
+"""The host process of one model: vLLM's asynchronous engine behind a socket (`python -m pipeline.engines.vllm.host N`).
+
+A process of its own, so that ending a segment gives all memory of the device and of the machine back, a fault of the
+engine costs the host and not the run, and the run's event loop is not shared with vLLM's. It reads its settings and
+then requests from file descriptor N, answers each when it is done, tells twice a second how far it is, and ends with
+its whole process group when the other side is gone. It knows no rows and no run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.engines.vllm.link import Link
+from pipeline.errors import PipelineError, RowError
+from pipeline.types import GenRequest, Json, PoolRequest, ScoreRequest, messages_of
+
+_BEAT_S = 0.5
+_GATHER_S = 0.003
+"""Requests that arrive this close together are started sorted by prompt, so that siblings meet in the cache."""
+
+
+def main() -> None:
+    """Serve the file descriptor given on the command line."""
+    end = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        asyncio.run(_serve(end))
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+async def _serve(end: socket.socket) -> None:
+    link = await Link.over(end)
+    settings = await link.receive()
+    if settings is None:
+        return
+    try:
+        from pipeline.engines.vllm.worker import Worker
+
+        worker = await Worker.start(settings)
+    except Exception as error:  # noqa: BLE001  whatever vLLM raises while starting is reported, then the process ends
+        link.send({"failed": f"{type(error).__name__}: {error}", "user": isinstance(error, PipelineError | ValueError)})
+        await link.flush()
+        link.close()
+        return
+    link.send({"ready": worker.facts()})
+    host = Host(link, worker)
+    try:
+        await host.run()
+    finally:
+        worker.shutdown()
+
+
+class Host:
+    """Answers requests until the other side is gone, asks for the end, or the engine is dead."""
+
+    def __init__(self, link: Link, worker: Any) -> None:
+        """Take the line and the started engine."""
+        self._link, self._worker = link, worker
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._inbox: asyncio.Queue[Json] = asyncio.Queue()
+        self._dead = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve."""
+        background = [asyncio.create_task(c) for c in (self._start_requests(), self._beat(), self._dead.wait())]
+        reading = asyncio.create_task(self._read())
+        try:
+            await asyncio.wait({reading, background[2]}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (reading, *background, *self._tasks.values()):
+                task.cancel()
+            with contextlib.suppress(ConnectionError):
+                await self._link.flush()
+
+    async def _read(self) -> None:
+        while (message := await self._link.receive()) is not None:
+            if message["op"] == "stop":
+                return
+            if message["op"] == "abort":
+                task = self._tasks.get(message["id"])
+                if task is not None:
+                    task.cancel()
+            else:
+                self._inbox.put_nowait(message)
+
+    async def _start_requests(self) -> None:
+        while True:
+            batch = [await self._inbox.get()]
+            await asyncio.sleep(_GATHER_S)
+            while not self._inbox.empty():
+                batch.append(self._inbox.get_nowait())
+            first: dict[str, int] = {}
+            for message in batch:
+                first.setdefault(_prompt_key(message), len(first))
+            for message in sorted(batch, key=lambda m: first[_prompt_key(m)]):
+                self._tasks[message["id"]] = asyncio.create_task(self._answer(message))
+
+    async def _answer(self, message: Mapping[str, Json]) -> None:
+        number = message["id"]
+        try:
+            result = await self._do(message["op"], message["body"])
+        except RowError as error:
+            self._link.send({"id": number, "reject": [error.code, error.message]})
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  the other side decides what an engine's failure means
+            if self._worker.is_dead(error):
+                self._link.send({"dead": f"{type(error).__name__}: {error}"})
+                self._dead.set()
+            else:
+                self._link.send({"id": number, "error": f"{type(error).__name__}: {error}"})
+        else:
+            self._link.send({"id": number, "ok": result})
+        finally:
+            self._tasks.pop(number, None)
+
+    async def _do(self, op: str, body: Mapping[str, Json]) -> Json:
+        if op == "generate":
+            return (await self._worker.generate(read_generation(body))).to_json()
+        if op == "score_tokens":
+            return (await self._worker.score(read_scoring(body))).to_json()
+        return (await self._worker.pool(read_pooling(body))).to_json()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            self._link.send({"beat": self._worker.counters()})
+
+
+def _prompt_key(message: Mapping[str, Json]) -> str:
+    body = message["body"]
+    return str(body.get("messages") or body.get("prompt"))
+
+
+def read_generation(body: Mapping[str, Json]) -> GenRequest:
+    """Read what `GenRequest.to_json` wrote."""
+    messages = body["messages"]
+    lists = {name: tuple(body.get(name, ())) for name in ("stop", "choices")}
+    return GenRequest(**{**body, "messages": None if messages is None else messages_of(messages), **lists})
+
+
+def read_scoring(body: Mapping[str, Json]) -> ScoreRequest:
+    """Read what `ScoreRequest.to_json` wrote."""
+    messages = body["messages"]
+    return ScoreRequest(**{**body, "messages": None if messages is None else messages_of(messages)})
+
+
+def read_pooling(body: Mapping[str, Json]) -> PoolRequest:
+    """Read what `PoolRequest.to_json` wrote."""
+    messages = body["messages"]
+    return PoolRequest(**{**body, "messages": None if messages is None else messages_of(messages)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What can be said before any weight is loaded: version, arguments, model files, context, devices.
+
+Each mistake is named with what was seen, what was expected and what to do. Contacts nothing, imports neither vLLM nor
+torch.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterable, Sequence
+
+from pipeline.engines.local.address import ModelFiles, content_digest, resolve
+from pipeline.engines.local.gguf_header import read_context_length
+from pipeline.engines.vllm.arguments import check_engine_args
+from pipeline.engines.vllm.config import Speculative, VllmConfig
+from pipeline.engines.vllm.devices import visible_devices
+from pipeline.engines.vllm.versions import Installed, require_vllm
+from pipeline.errors import PlanError, PrerequisiteError
+from pipeline.types import EngineUse
+
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+
+
+def check(config: VllmConfig, speculative: Speculative | None, uses: Sequence[EngineUse]) -> None:
+    """Raise for the first thing that is missing or does not fit.
+
+    Args:
+        config: the options.
+        speculative: as settled when planning.
+        uses: what the recipe binds the engine to.
+
+    Raises:
+        PrerequisiteError: vLLM, an argument, a model, a package or a device.
+        PlanError: the context is too short.
+    """
+    found = require_vllm()
+    check_engine_args(config.engine_args, found)
+    files = resolve(config.model, config.revision)
+    _check_files(config.model, config.revision, files)
+    _check_model_context(config, files, uses)
+    if speculative is not None:
+        _check_speculation(speculative)
+    if files.kind == "gguf" or config.round_weights is not None:
+        _need(("torch", "transformers", "accelerate", "gguf", "safetensors"), "to write the model as a folder")
+    _check_devices(config, found)
+
+
+def check_context(model: str, context: int, uses: Iterable[EngineUse]) -> None:
+    """Raise `PlanError` if a stage asks for more new tokens than the context holds beside a prompt."""
+    for use in uses:
+        if use.max_tokens is not None and use.max_tokens >= context:
+            raise PlanError(
+                f"stage '{use.stage_id}' asks for up to {use.max_tokens:,} new tokens, but the context of '{model}' is "
+                f"{context:,} tokens, prompt included; lower max_tokens, or raise the engine's max_context if the "
+                "model has more"
+            )
+
+
+def _check_files(model: str, revision: str | None, files: ModelFiles) -> None:
+    if files.kind == "hub":
+        if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "TRUE", "yes", "on") and not _is_cached(
+            files, revision
+        ):
+            raise PrerequisiteError(
+                f"model '{model}' at {revision} is not in the hub cache, and HF_HUB_OFFLINE forbids to fetch it; run "
+                "'prefmill fetch RECIPE' where there is a network, with the same cache folder"
+            )
+        return
+    digest = content_digest(files) if revision is not None else None
+    if revision != digest:
+        raise PrerequisiteError(
+            f"model '{model}': its content has SHA-256 {digest}, but the recipe's revision is {revision}; these are "
+            "other files than the recipe was made with"
+        )
+
+
+def _is_cached(files: ModelFiles, revision: str | None) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(str(files.hub_id), "config.json", revision=revision)
+    return isinstance(found, str)
+
+
+def _check_model_context(config: VllmConfig, files: ModelFiles, uses: Sequence[EngineUse]) -> None:
+    own = model_context(files)
+    if own is not None and config.max_context is not None and config.max_context > own:
+        raise PrerequisiteError(
+            f"model '{config.model}': max_context is {config.max_context:,}, but the model has a context of {own:,} "
+            "tokens; lower max_context"
+        )
+    context = config.max_context or own
+    if context is not None:
+        check_context(config.model, context, uses)
+
+
+def model_context(files: ModelFiles) -> int | None:
+    """Return the context length that local model files state, None where they state none."""
+    if files.kind == "gguf":
+        assert files.path is not None
+        return read_context_length(files.path)
+    if files.kind == "hub" or files.path is None:
+        return None
+    value = json.loads((files.path / "config.json").read_text("utf-8"))
+    for part in (value, value.get("text_config") or {}):
+        found = next((part[key] for key in _CONTEXT_KEYS if isinstance(part.get(key), int)), None)
+        if found is not None:
+            return int(found)
+    return None
+
+
+def _check_speculation(speculative: Speculative) -> None:
+    if speculative.method == "suffix":
+        _need(("arctic_inference",), "for 'speculative: {method: suffix}' (pip install arctic-inference==0.1.1)")
+    if speculative.model is not None:
+        _check_files(speculative.model, speculative.revision, resolve(speculative.model, speculative.revision))
+
+
+def _need(packages: Sequence[str], what_for: str) -> None:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise PrerequisiteError(f"engine 'vllm': not installed: {', '.join(missing)}; needed {what_for}")
+
+
+def _check_devices(config: VllmConfig, found: Installed) -> None:
+    if found.on_cpu:
+        return
+    devices = visible_devices()
+    if len(devices) < config.replica_devices:
+        raise PrerequisiteError(
+            f"model '{config.model}' needs {config.replica_devices} GPUs (tensor_parallel {config.tensor_parallel} x "
+            f"pipeline_parallel {config.pipeline_parallel} x data_parallel {config.data_parallel}); visible here: "
+            f"{len(devices)} ({', '.join(devices) or 'none'}). Lower the parallel sizes, or start on a node with more"
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pipeline.types import (
     EngineConfig,
@@ -24,6 +24,14 @@ from pipeline.types import (
     ScoreResult,
     digest_of,
 )
+
+
+class ModelAddress(NamedTuple):
+    """Where an engine takes a model from, as the recipe says it."""
+
+    model: str
+    """`package:<import name>/<file>`, a local folder or file, or `owner/name` on a hub."""
+    revision: str | None
 
 
 class Engine(ABC):
@@ -59,6 +67,10 @@ class Engine(ABC):
     def devices(self) -> int:
         """Return how many accelerators one replica needs; 0 for an engine that needs none here."""
         return 0
+
+    def models(self) -> Sequence[ModelAddress]:
+        """Return the models whose files it will read on this machine, drafts included; none if a server has them."""
+        return ()
 
     def keep_faults_in(self, folder: Path) -> None:  # noqa: B027  most engines keep nothing
         """Take a folder, which need not exist, where the engine may keep what must survive a restart of the run.

@@ -18,7 +18,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.engines.base import Engine
+from pipeline.engines.base import Engine, ModelAddress
 from pipeline.engines.batching import BatchWorker
 from pipeline.engines.local.address import ModelFiles, chat_template_digest, content_digest, resolve
 from pipeline.engines.local.session import Ask, Prepared, Reply, Session
@@ -89,6 +89,10 @@ class TransformersEngine(Engine):
     def capabilities(self) -> frozenset[str]:
         """Offer chat and scoring; output is not held to a JSON schema."""
         return frozenset({CHAT, SCORE_TOKENS})
+
+    def models(self) -> Sequence[ModelAddress]:
+        """Return its one model."""
+        return (ModelAddress(self.config.model, self.config.revision),)
 
     def check(self) -> None:
         """Look for packages and model files without importing or loading them."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.engines.base import ModelAddress
 from pipeline.engines.transformers import RoundWeights
 from pipeline.types import EngineConfig, ExecutionOnly
 
@@ -51,6 +52,7 @@ EXECUTION_ONLY_ARGS: Final = frozenset(
         "disable_custom_all_reduce",
         "max_parallel_loading_workers",
         "block_size",
+        "enable_chunked_prefill",
         "swap_space",
         "cpu_offload_gb",
         "max_num_partial_prefills",
@@ -154,6 +156,12 @@ class VllmConfig(EngineConfig):
                 f"engine_args must not set {', '.join(taken)}: the engine sets these itself, from its own options"
             )
         return value
+
+    def addresses(self) -> tuple[ModelAddress, ...]:
+        """Return the model and, where drafts come from a model, that one."""
+        own = ModelAddress(self.model, self.revision)
+        draft = self.speculative
+        return (own,) if draft is None or draft.model is None else (own, ModelAddress(draft.model, draft.revision))
 
     @property
     def replica_devices(self) -> int:

@@ -175,9 +175,8 @@ def _explain(api: HfApi, repository: str, revision: str, error: HfHubHTTPError) 
     elif error.response.status_code in (401, 403):
         text = f"is refused by the hub (HTTP {error.response.status_code}); check the token ({token})"
     else:
-        text = (
-            f"cannot be fetched: the hub at {constants.ENDPOINT} answered {error.response.status_code}; try again later"
-        )
+        seen = f"HTTP {error.response.status_code}"
+        text = f"cannot be fetched: the hub at {constants.ENDPOINT} answered {seen}; try again later"
     raise PrerequisiteError(f"model '{repository}' {text}") from None
 
 

@@ -128,9 +128,19 @@ class OpenAIEngine(Engine):
 
     config: OpenAIConfig
 
-    def __init__(self, config: OpenAIConfig, rng: random.Random | None = None) -> None:
-        """Keep the config; `rng` draws the jitter of waits and has no influence on results."""
+    def __init__(
+        self, config: OpenAIConfig, rng: random.Random | None = None, endpoint: Endpoint | None = None
+    ) -> None:
+        """Keep the config.
+
+        Args:
+            config: the options.
+            rng: draws the jitter of waits; no influence on results.
+            endpoint: where requests go, for an engine that starts the server itself; None to take it from the options
+                and the environment.
+        """
         super().__init__(config)
+        self._given_endpoint = endpoint
         self._rng = rng or random.Random()
         self._bodies = Bodies(
             config.model, config.extra_body, config.max_tokens_field, config.send_seed, config.logprobs
@@ -148,7 +158,7 @@ class OpenAIEngine(Engine):
 
     def check(self) -> None:
         """Raise `PrerequisiteError` for a refused URL, a missing key or a missing tokenizer; contacts nothing."""
-        resolve_endpoint(self.config.base_url, self.config.base_url_env, self.config.api_key_env, os.environ)
+        self._endpoint()
         if self.config.scoring is not None:
             self.config.scoring.check()
 
@@ -167,7 +177,7 @@ class OpenAIEngine(Engine):
         """Load a local tokenizer if one is named and make the session; sends nothing."""
         await self.close()
         config = self.config
-        endpoint = resolve_endpoint(config.base_url, config.base_url_env, config.api_key_env, os.environ)
+        endpoint = self._endpoint()
         folder = config.scoring.folder if config.scoring else None
         local = None if folder is None else LocalTokenizer(await asyncio.to_thread(load_tokenizer, folder))
         transport = self._transport(endpoint)
@@ -183,6 +193,12 @@ class OpenAIEngine(Engine):
         )
         self._scorer = self._make_scorer(caller, endpoint.root, local)
         self._closed = False
+
+    def _endpoint(self) -> Endpoint:
+        config = self.config
+        if self._given_endpoint is not None:
+            return self._given_endpoint
+        return resolve_endpoint(config.base_url, config.base_url_env, config.api_key_env, os.environ)
 
     def _transport(self, endpoint: Endpoint) -> Transport:
         config = self.config

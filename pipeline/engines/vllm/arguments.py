@@ -17,6 +17,10 @@ _POOLING = {"embed": "embed", "classify": "classify", "reward": "classify"}
 """Task to vLLM's word for the conversion of a model into a pooling model."""
 
 
+_HELD_OUTPUT: dict[str, Json] = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""A small model fills free whitespace of JSON with blanks until its tokens are spent; only two backends forbid it."""
+
+
 def settled_speculation(config: Speculative | None, uses: Sequence[EngineUse]) -> Speculative | None:
     """Resolve `auto`: n-grams of the prompt if every reply that is sampled repeats its prompt, otherwise nothing."""
     if config is None or config.method != "auto":
@@ -49,7 +53,12 @@ def speculative_arguments(settled: Speculative | None, draft: str | None = None)
 
 
 def engine_arguments(
-    config: VllmConfig, model: str, revision: str | None, speculative: Mapping[str, Json] | None
+    config: VllmConfig,
+    model: str,
+    revision: str | None,
+    speculative: Mapping[str, Json] | None,
+    *,
+    on_cpu: bool = False,
 ) -> dict[str, Json]:
     """Return the arguments of vLLM's engine.
 
@@ -58,6 +67,8 @@ def engine_arguments(
         model: local folder or hub id.
         revision: commit of a hub id, None for a folder.
         speculative: what `speculative_arguments` returned.
+        on_cpu: whether vLLM's build for the CPU runs it. There a prompt must not be cut into parts: the part's sample
+            is thrown away and a seeded generator turned back, which the CPU's cannot (0.32: the engine dies).
     """
     pooling = _POOLING.get(config.task)
     out: dict[str, Json] = {
@@ -79,8 +90,11 @@ def engine_arguments(
         "generation_config": "vllm",
         "disable_log_stats": False,
         "load_format": "safetensors",
+        **({"enable_chunked_prefill": False} if on_cpu and not pooling else {}),
         **config.engine_args,
     }
+    if not pooling:
+        out["structured_outputs_config"] = {**_HELD_OUTPUT, **config.engine_args.get("structured_outputs_config", {})}
     if pooling:
         out["convert"] = pooling
     if config.kv_cache_dtype is not None:

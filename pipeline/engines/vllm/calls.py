@@ -12,15 +12,35 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from pipeline.engines.vllm.process import HostProcess
 from pipeline.engines.vllm.suspects import Suspects
 from pipeline.errors import EngineError, PipelineError, RowError, Stopped
 from pipeline.types import Json
 
 log = logging.getLogger("prefmill.engine.vllm")
 
-Start = Callable[[], Awaitable[tuple[HostProcess, dict[str, Json]]]]
+
+class Host(Protocol):
+    """One start of a host: takes messages, answers with messages, and ends."""
+
+    def send(self, message: Json) -> None:
+        """Send a request, or `abort` for one."""
+
+    async def receive(self) -> Json | None:
+        """Return the next message, None when the host is gone."""
+
+    def last_words(self) -> str:
+        """Return the last lines it wrote, fit for an error text."""
+
+    async def stop(self) -> None:
+        """End it with a grace."""
+
+    async def kill(self) -> None:
+        """End it at once; safe to call twice."""
+
+
+Start = Callable[[], Awaitable[tuple[Host, dict[str, Json]]]]
 
 _START_PAUSES_S = (1.0, 5.0, 20.0)
 _MOST_POISON_IN_A_ROW = 3
@@ -47,10 +67,20 @@ class Figures:
     hangs: int = 0
     poison: int = 0
     asked_again: int = 0
+    first_start: float | None = None
+    last_answer: float | None = None
+    """On the event loop's clock, seconds."""
     totals: dict[str, int] = field(default_factory=dict)
     """Counters of hosts that are gone, added up."""
     latest: dict[str, int] = field(default_factory=dict)
     """Counters of the host that runs."""
+
+    @property
+    def busy_s(self) -> float:
+        """Return the seconds from the first request to the last answer."""
+        if self.first_start is None or self.last_answer is None:
+            return 0.0
+        return self.last_answer - self.first_start
 
     def all_counters(self) -> dict[str, int]:
         """Return the counters of all hosts together."""
@@ -76,7 +106,7 @@ class Calls:
         """Start nothing yet."""
         self._start, self._suspects = start, suspects
         self._hang_s, self._max_restarts = hang_s, max_restarts
-        self._host: HostProcess | None = None
+        self._host: Host | None = None
         self._ready = False
         self._numbers = itertools.count()
         self._waiting: dict[int, Call] = {}
@@ -132,7 +162,7 @@ class Calls:
         self._suspects.gone(call.key)
         self._pump()
 
-    def _begin(self, host: HostProcess) -> None:
+    def _begin(self, host: Host) -> None:
         self._host, self._ready = host, True
         self.figures.starts += 1
         self._moved_at = asyncio.get_running_loop().time()
@@ -143,8 +173,11 @@ class Calls:
         if not self._ready or self._host is None or not self._waiting:
             return
         may = self._suspects.startable([c.key for c in self._waiting.values()], [c.key for c in self._running.values()])
+        now = asyncio.get_running_loop().time()
         if not self._running:
-            self._moved_at = asyncio.get_running_loop().time()
+            self._moved_at = now
+        if self.figures.first_start is None:
+            self.figures.first_start = now
         for call in [c for c in self._waiting.values() if c.key in may]:
             del self._waiting[call.number]
             self._running[call.number] = call
@@ -162,7 +195,7 @@ class Calls:
             self._failure = error
             self._fail_all(error)
 
-    async def _listen(self, host: HostProcess) -> str:
+    async def _listen(self, host: Host) -> str:
         """Handle messages until the host is gone; return why it went."""
         while (message := await host.receive()) is not None:
             if "beat" in message:
@@ -183,7 +216,7 @@ class Calls:
         if call is None:
             return
         self._fruitless = self._poison_in_a_row = 0
-        self._moved_at = asyncio.get_running_loop().time()
+        self._moved_at = self.figures.last_answer = asyncio.get_running_loop().time()
         self._suspects.gone(call.key)
         if not call.future.done():
             if "ok" in message:
@@ -215,7 +248,7 @@ class Calls:
         self.figures.asked_again += len(again)
         self._judge(poison, reason, host)
 
-    def _judge(self, poison: str | None, reason: str, host: HostProcess) -> None:
+    def _judge(self, poison: str | None, reason: str, host: Host) -> None:
         """End the engine if deaths go on without anything gained."""
         if poison is not None:
             self.figures.poison += 1

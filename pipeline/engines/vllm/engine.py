@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.engines.base import Engine
+from pipeline.engines.base import Engine, ModelAddress
 from pipeline.engines.local.address import ModelFiles, chat_template_digest, content_digest, resolve
 from pipeline.engines.local.folders import written_folder
 from pipeline.engines.vllm import arguments, readiness
@@ -68,6 +68,7 @@ class VllmEngine(Engine):
         self._calls: Calls | None = None
         self._facts: Mapping[str, Json] = {}
         self._closed = False
+        self._open_s = 0.0
 
     def capabilities(self) -> frozenset[str]:
         """Offer sampling and scoring, or the one thing that a pooling model does."""
@@ -91,6 +92,10 @@ class VllmEngine(Engine):
         """Return the accelerators of one replica; 0 where vLLM's build for the CPU is installed."""
         found = installed()
         return 0 if found is not None and found.on_cpu else self.config.replica_devices
+
+    def models(self) -> Sequence[ModelAddress]:
+        """Return the model and the draft model."""
+        return self.config.addresses()
 
     def check(self) -> None:
         """Raise `PrerequisiteError` (or `PlanError` for the context) for what can be seen before weights load."""
@@ -130,6 +135,8 @@ class VllmEngine(Engine):
         out: dict[str, Json] = {
             **self._facts,
             **counters,
+            "open_s": round(self._open_s, 2),
+            "busy_s": round(figures.busy_s, 2),
             "starts": figures.starts,
             "deaths": figures.deaths,
             "hangs": figures.hangs,
@@ -154,7 +161,9 @@ class VllmEngine(Engine):
             return await HostProcess.start(settings, environment, self.config.start_timeout_s)
 
         calls = Calls(start, Suspects(self._counts), self.config.hang_s, self.config.max_restarts)
+        began = asyncio.get_running_loop().time()
         self._facts = await calls.open()
+        self._open_s = asyncio.get_running_loop().time() - began
         self._calls = calls
 
     def _settings(self) -> dict[str, Json]:
@@ -167,7 +176,14 @@ class VllmEngine(Engine):
             draft = written_folder(own, config.dtype, None, self._speculative.revision or _revision(own, None))
         on_hub = model == files.hub_id
         speculative = arguments.speculative_arguments(self._speculative, draft)
-        built = arguments.engine_arguments(config, model, config.revision if on_hub else None, speculative)
+        found = installed()
+        built = arguments.engine_arguments(
+            config,
+            model,
+            config.revision if on_hub else None,
+            speculative,
+            on_cpu=found is not None and found.on_cpu,
+        )
         return {"arguments": built, "name": self.model, "task": config.task}
 
     async def close(self) -> None:

@@ -65,11 +65,14 @@ class Worker:
         """
         from transformers import AutoTokenizer, GenerationConfig
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
         from pipeline.engines.local.formatting import TextFormat
 
         arguments = dict(settings["arguments"])
+        if "structured_outputs_config" in arguments:
+            arguments["structured_outputs_config"] = _held_output(arguments["structured_outputs_config"])
         where = {"revision": arguments["revision"], "trust_remote_code": False}
         text = TextFormat(AutoTokenizer.from_pretrained(arguments["model"], **where))
         try:
@@ -77,7 +80,8 @@ class Worker:
         except OSError:  # a model without generation settings
             generation = None
         counters = Counters()
-        llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[counters])
+        offline = UsageContext.LLM_CLASS  # its defaults are made for throughput
+        llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[counters], usage_context=offline)
         worker = Worker(llm, text, _end_ids(text, generation), settings["name"], counters)
         if settings["task"] == "generate":
             await worker._scorer.settle(text.plain_ids("Ten small boats were waiting at the old harbour wall."))
@@ -165,7 +169,7 @@ class Worker:
 
         held = None
         if request.json_schema is not None:
-            held = StructuredOutputsParams(json=dict(request.json_schema), disable_any_whitespace=True)
+            held = StructuredOutputsParams(json=dict(request.json_schema))
         elif request.regex is not None:
             held = StructuredOutputsParams(regex=request.regex)
         return SamplingParams(
@@ -230,6 +234,12 @@ def _end_ids(text: TextFormat, generation: Any) -> list[int]:
     listed = getattr(generation, "eos_token_id", None)
     more = listed if isinstance(listed, list | tuple) else [listed]
     return sorted({int(i) for i in (text.end_of_turn, text.eos, *more) if i is not None})
+
+
+def _held_output(options: Mapping[str, Json]) -> Any:
+    from vllm.config import StructuredOutputsConfig
+
+    return StructuredOutputsConfig(**options)
 
 
 async def _all(draws: Sequence[Any]) -> list[Sample]:

@@ -1,7 +1,8 @@
 """An engine that answers from a script: for tests and for dry runs of a recipe without a model.
 
 Replies are a pure function of the request. Its identity says `scripted`, so its rows can never be taken for a
-model's. Log-probabilities are a fixed function of the text, good for arithmetic only.
+model's. Its tokens are the words of a text and one end token; log-probabilities are a fixed function of model and
+words, good for arithmetic only, and the same whether a text is sampled or scored.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from pipeline.types import (
 
 ReplyFunction = Callable[[GenRequest, int], str]
 """Text of sample `draw` of a request; may raise `RowError` or `EngineError`."""
+
+_WORD = re.compile(r"\S+")
 
 _CALLS_KEPT = 2_000
 """How many of the last calls an engine remembers, for tests to look at."""
@@ -115,17 +118,16 @@ class ScriptedEngine(Engine):
                 "engine.context_exceeded", f"prompt of {len(text):,} characters, context {self.config.context_chars:,}"
             )
         reply = self._reply or self._from_rules
-        samples = tuple(_sample(reply(request, draw), request) for draw in range(request.n))
+        samples = tuple(_sample(self.config.model, reply(request, draw), request) for draw in range(request.n))
         return GenResult(samples, prompt_tokens=len(text.split()), model=self.model)
 
     async def score_tokens(self, request: ScoreRequest) -> ScoreResult:
         """Return log-probabilities that are a fixed function of (model, response)."""
         self.score_calls.append(request)
         await self._wait()
-        words = request.response.split()
-        total = sum(_word_logprob(self.config.model, w) for w in words) - (1.0 if request.include_eos else 0.0)
+        total, tokens = _logprob(self.config.model, request.response, request.include_eos)
         prompt = request.prompt if request.messages is None else request.messages[-1]["content"]
-        return ScoreResult(total, len(words) + request.include_eos, len((prompt or "").split()), self.model)
+        return ScoreResult(total, tokens, len((prompt or "").split()), self.model)
 
     async def _wait(self) -> None:
         if self.config.latency_ms:
@@ -149,12 +151,20 @@ def _last_turn(request: GenRequest) -> str:
     return request.prompt if request.messages is None else request.messages[-1]["content"]  # type: ignore[return-value]
 
 
-def _sample(text: str, request: GenRequest) -> Sample:
-    words = text.split(" ")
-    cut = len(words) > request.max_tokens
-    kept = " ".join(words[: request.max_tokens])
-    logprob = sum(_word_logprob("scripted", w) for w in kept.split()) if request.logprobs else None
-    return Sample(kept, "length" if cut else "stop", min(len(words), request.max_tokens), logprob)
+def _sample(model: str, text: str, request: GenRequest) -> Sample:
+    """Cut a reply at `max_tokens` words; its end token needs room too."""
+    words = list(_WORD.finditer(text))
+    cut = len(words) >= request.max_tokens
+    kept = text[: words[request.max_tokens - 1].end()] if cut else text
+    total, tokens = _logprob(model, kept, not cut)
+    scorable = request.logprobs and not cut
+    return Sample(kept, "length" if cut else "stop", tokens, total if request.logprobs else None, scorable)
+
+
+def _logprob(model: str, text: str, ended: bool) -> tuple[float, int]:
+    """Return the sum of log-probabilities of a text's words, and of an end token if `ended`, and their number."""
+    words = text.split()
+    return sum(_word_logprob(model, w) for w in words) - (1.0 if ended else 0.0), len(words) + ended
 
 
 def _word_logprob(model: str, word: str) -> float:

@@ -80,6 +80,28 @@ class TextFormat:
             raise EngineError("include_eos: the tokenizer has no EOS token; set include_eos: false")
         return (*ids, end)
 
+    def pooled_ids(self, messages: Sequence[Message] | None, text: str | None) -> Ids:
+        """Return the ids of a whole conversation, or of a text with the tokens that the tokenizer puts around it.
+
+        Raises:
+            EngineError: if messages are given and the model has no chat template.
+            RowError: `engine.template_refused`.
+        """
+        if messages is not None:
+            return self._chat_ids(messages, add_generation_prompt=False)
+        return tuple(self._tokenizer(text or "", add_special_tokens=True, split_special_tokens=True).input_ids)
+
+    def scores_as(self, text: str, tokens: Sequence[int], chat: bool) -> bool:
+        """Return whether scoring `text`, end token included, would run over exactly these sampled tokens.
+
+        False where the text encodes to other tokens (about one sample in seven at temperature 1), where it was cut by
+        a limit or a stop string, and where it ended with another token than the one that scoring appends.
+        """
+        end = self.end_of_turn if chat else self.eos
+        if end is None or not tokens or tokens[-1] != end or (chat and not self._turn_follows):
+            return False
+        return self.response_ids(text, chat, include_eos=True) == tuple(tokens)
+
     def plain_ids(self, text: str) -> Ids:
         """Encode text in which no string is a control token."""
         return tuple(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
@@ -89,7 +111,7 @@ class TextFormat:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
-    def _chat_ids(self, messages: Sequence[Message]) -> Ids:
+    def _chat_ids(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> Ids:
         if not self._tokenizer.chat_template:
             raise EngineError("the model has no chat template: it is a base model; give requests a raw 'prompt'")
         forged = {i for i, m in enumerate(messages) if self._special.search(m["content"])}
@@ -97,7 +119,7 @@ class TextFormat:
             {"role": m["role"], "content": _MARK.format(i) if i in forged else m["content"]}
             for i, m in enumerate(messages)
         ]
-        rendered = self._render(marked, add_generation_prompt=True)
+        rendered = self._render(marked, add_generation_prompt=add_generation_prompt)
         if not forged:
             return tuple(self._tokenizer(rendered, add_special_tokens=False).input_ids)
         return self._encode_marked(rendered, {str(i): messages[i]["content"] for i in forged})

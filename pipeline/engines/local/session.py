@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.engines.local.address import ModelFiles
 from pipeline.errors import EngineError, RowError
-from pipeline.types import GenRequest, GenResult, Sample, ScoreRequest, ScoreResult, derive_seed, digest_of
+from pipeline.types import (
+    FinishReason,
+    GenRequest,
+    GenResult,
+    Sample,
+    ScoreRequest,
+    ScoreResult,
+    derive_seed,
+    digest_of,
+)
 
 if TYPE_CHECKING:
     from pipeline.engines.batching import Ticket
@@ -210,10 +219,14 @@ class Session:
     def _note(self, ticket: Ticket[Ask, Prepared, Reply], progress: _Progress, draw: int, drawn: Drawn) -> None:
         request = ticket.prepared.request
         assert isinstance(request, GenRequest)
-        text = _cut(self._parts()[1].decode(drawn.tokens), request.stop)
-        progress.samples[draw] = Sample(
-            text, "stop" if drawn.stopped else "length", len(drawn.tokens), drawn.logprob if request.logprobs else None
-        )
+        form = self._parts()[1]
+        text = _cut(form.decode(drawn.tokens), request.stop)
+        reason: FinishReason = "stop" if drawn.stopped else "length"
+        if request.logprobs:
+            scorable = form.scores_as(text, drawn.tokens, request.messages is not None)
+            progress.samples[draw] = Sample(text, reason, len(drawn.tokens), drawn.logprob, scorable)
+        else:
+            progress.samples[draw] = Sample(text, reason, len(drawn.tokens))
         if len(progress.samples) == request.n:
             samples = tuple(progress.samples[i] for i in range(request.n))
             ticket.resolve(GenResult(samples, len(ticket.prepared.prompt), self._name))

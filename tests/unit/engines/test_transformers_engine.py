@@ -93,14 +93,51 @@ def test_temperature_zero_takes_the_likeliest_token_each_time(local):
     assert "Canberra" in one.text
 
 
-def test_a_sampled_logprob_equals_the_score_of_the_same_text(local):
-    requests = [gen(p, n=4, max_tokens=30, logprobs=True, temperature=0.7, top_p=0.9) for p in PROMPTS]
-    samples = [(p, s) for p, r in zip(PROMPTS, local.generate(*requests), strict=True) for s in r.samples]
-    ended = [(p, s) for p, s in samples if s.finish_reason == "stop"]
-    assert ended
-    for (_, sample), scored in zip(ended, local.score(*[score(p, s.text) for p, s in ended]), strict=True):
-        if scored.tokens == sample.tokens:
-            assert sample.logprob == pytest.approx(scored.logprob, abs=1e-3)
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.7, 0.9), (1.0, 1.0)])
+def test_a_scorable_samples_logprob_is_what_scoring_its_text_gives(local, temperature, top_p):
+    prompts = ("What is the capital of Australia?", "Hi")
+    options = {"n": 6, "max_tokens": 24, "logprobs": True, "temperature": temperature, "top_p": top_p}
+    drawn = [(p, s) for p in prompts for s in local.generate(gen(p, **options))[0].samples]
+    scorable = [(p, s) for p, s in drawn if s.scorable]
+    assert len(scorable) >= 3
+    for (_, sample), scored in zip(scorable, local.score(*[score(p, s.text) for p, s in scorable]), strict=True):
+        assert (sample.finish_reason, sample.tokens) == ("stop", scored.tokens)
+        assert sample.logprob == pytest.approx(scored.logprob, abs=1e-3)
+
+
+def test_a_raw_prompts_sample_is_scorable_by_the_end_of_raw_text(local):
+    prompt = "Question: What is 2+2?\nAnswer:"
+    request = GenRequest(prompt=prompt, max_tokens=40, seed=3, n=8, logprobs=True)
+    scorable = [s for s in local.generate(request)[0].samples if s.scorable]
+    assert scorable
+    for sample in scorable:
+        (scored,) = local.score(ScoreRequest(sample.text, prompt=prompt))
+        assert sample.logprob == pytest.approx(scored.logprob, abs=1e-3)
+
+
+def test_a_sample_that_was_cut_is_not_scorable(local):
+    def greedy(**options):
+        request = gen("What is the capital of Australia?", temperature=0.0, logprobs=True, **options)
+        return local.generate(request)[0].samples[0]
+
+    whole, short, stopped = greedy(), greedy(max_tokens=3), greedy(stop=("Canberra",))
+    assert (whole.finish_reason, short.finish_reason, stopped.finish_reason) == ("stop", "length", "stop")
+    assert (whole.scorable, short.scorable, stopped.scorable) == (True, False, False)
+
+
+def test_a_sample_without_a_logprob_is_not_scorable(local):
+    (sample,) = local.generate(gen("What is the capital of Australia?", temperature=0.0))[0].samples
+    assert (sample.finish_reason, sample.logprob, sample.scorable) == ("stop", None, False)
+
+
+def test_tokens_that_the_text_does_not_encode_to_are_not_scorable(local):
+    text = local.engine._session._text
+    whole = text.plain_ids("harbour")
+    letters = tuple(i for c in "harbour" for i in text.plain_ids(c))
+    assert text.decode(letters) == "harbour" and letters != whole
+    assert text.scores_as("harbour", (*whole, 2), chat=True)
+    assert not text.scores_as("harbour", (*letters, 2), chat=True)
+    assert not text.scores_as("harbour", whole, chat=True)
 
 
 def test_stop_strings_end_a_sample_and_are_cut_off(local):

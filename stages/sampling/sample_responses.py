@@ -1,7 +1,8 @@
 """Sample several responses to each prompt from the policy.
 
 On-policy sampling as in SimPO's data recipe and CDR (arXiv:2411.02481, B4 of the method notes). The stage does not
-know how responses will be scored; it keeps the policy's own log-probability where the engine gives it.
+know how responses will be scored; it keeps the policy's own log-probability where the engine gives it, and marks the
+rows where a scorer that is the same engine may take it as its own (`policy_scored_by`, else null).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import Field
 from pipeline.api import (
     CHAT,
     MESSAGES,
+    BoundEngine,
     GenRequest,
     Message,
     Reject,
@@ -28,6 +30,7 @@ from pipeline.api import (
     columns,
     messages_of,
 )
+from stages.sampling.policy_score import mark
 
 
 class SampleResponsesConfig(StageConfig):
@@ -56,7 +59,7 @@ class SampleResponses(RowStage):
     """
 
     name: ClassVar[str] = "sample_responses"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     config_type: ClassVar[type[StageConfig]] = SampleResponsesConfig
     fan_out: ClassVar[bool] = True
 
@@ -69,6 +72,7 @@ class SampleResponses(RowStage):
         response_tokens=int,
         prompt_tokens=int,
         policy_logprob=float,
+        policy_scored_by=str,
         policy_model=str,
         sample_seed=int,
     )
@@ -79,8 +83,9 @@ class SampleResponses(RowStage):
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Sample `n` responses with one request."""
         config, engine, seed = self.config, ctx.engine("policy"), ctx.seed(row["id"])
+        prompt = messages_of(row["prompt"])
         request = GenRequest(
-            messages=with_system(messages_of(row["prompt"]), config.system),
+            messages=with_system(prompt, config.system),
             n=config.n,
             max_tokens=config.max_tokens,
             temperature=config.temperature,
@@ -101,7 +106,8 @@ class SampleResponses(RowStage):
             "policy_model": engine.model,
             "sample_seed": seed,
         }
-        return [_child(shared, draw, sample) for draw, sample in enumerate(result.samples)]
+        by = engine if request.messages == prompt else None
+        return [_child(shared, draw, sample, _mark(by, prompt, sample)) for draw, sample in enumerate(result.samples)]
 
 
 def with_system(messages: tuple[Message, ...], system: str | None) -> tuple[Message, ...]:
@@ -127,7 +133,14 @@ def problem_of(sample: Sample) -> tuple[str, str] | None:
     return None
 
 
-def _child(shared: Row, draw: int, sample: Sample) -> Row | Reject:
+def _mark(engine: BoundEngine | None, prompt: tuple[Message, ...], sample: Sample) -> str | None:
+    """Return the mark for a scorer; None if it would compute another figure, or if the policy saw another prompt."""
+    if engine is None or not sample.scorable or sample.logprob is None:
+        return None
+    return mark(engine, prompt, sample.text)
+
+
+def _child(shared: Row, draw: int, sample: Sample, scored_by: str | None) -> Row | Reject:
     problem = problem_of(sample)
     finite = sample.logprob is not None and math.isfinite(sample.logprob)
     row = {
@@ -137,6 +150,7 @@ def _child(shared: Row, draw: int, sample: Sample) -> Row | Reject:
         "finish_reason": sample.finish_reason,
         "response_tokens": sample.tokens,
         "policy_logprob": sample.logprob if finite else None,
+        "policy_scored_by": scored_by,
     }
     return Reject(row, *problem) if problem else row
 

@@ -85,7 +85,7 @@ CASES = {
         {},
         {"id": "r", "prompt": PROMPT, "response": "The Danube."},
         None,
-        {"column": "other", "include_eos": False},
+        {"column": "other", "include_eos": False, "reuse": False},
     ),
     "density_ratio": (
         {},

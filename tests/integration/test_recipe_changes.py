@@ -83,6 +83,7 @@ FLIPS = {
     "system": option("responses", "system", "Be long.", "config.system (Be brief. -> Be long.)"),
     "logprobs": option("responses", "logprobs", False),
     "include_eos": option("strong_lp", "include_eos", False),
+    "reuse": option("strong_lp", "reuse", False),
     "numerator": option("other", "numerator", "policy_logprob", "config.numerator"),
     "denominator": option("other", "denominator", "policy_logprob", "config.denominator"),
     "normalize": option("other", "normalize", "sum"),

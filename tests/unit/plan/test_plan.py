@@ -27,7 +27,8 @@ def test_columns_follow_the_stages(tmp_path):
     plan = planned(tmp_path, pair_recipe())
     made = {i: s.schema_out.names for i, s in plan.stages.items()}
     assert made["prompts"] == ["id", "prompt"] and made["responses"][:3] == ["id", "prompt", "parent_id"]
-    assert made["weak_lp"] == [*made["strong_lp"], "weak_logprob", "weak_logprob_tokens", "weak_logprob_model"]
+    added = ["weak_logprob", "weak_logprob_tokens", "weak_logprob_model", "weak_logprob_reused"]
+    assert made["weak_lp"] == [*made["strong_lp"], *added]
     assert made["pairs"][0] == "id" and "response" not in made["pairs"]
     assert plan.stages["reward"].schema_in == plan.stages["weak_lp"].schema_out
 

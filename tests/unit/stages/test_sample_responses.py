@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.api import GenResult, Reject, Sample
 from pipeline.testing import ScriptedContext, process_row, raises_row_error, scripted_engine
+from stages.sampling.policy_score import mark
 from stages.sampling.sample_responses import SampleResponses, SampleResponsesConfig, with_system
 
 ROW = {"id": "p", "prompt": [{"role": "user", "content": "Name a river."}], "topic": "rivers"}
@@ -82,3 +83,22 @@ def test_a_bad_draw_is_rejected_alone(sample, code):
 def test_another_number_of_samples_than_asked_rejects_the_row():
     error = raises_row_error("responses.missing", lambda: run([Sample("a", "stop")], n=3))
     assert "returned 1 samples, expected 3" in error.message
+
+
+def test_a_scorable_draw_is_marked_for_a_scorer_that_is_the_same_engine():
+    (row, cut), _ = run([Sample("Elbe", "stop", 2, -1.5, scorable=True), Sample("Rhine and", "length", 3, -2.5)])
+    assert row["policy_scored_by"] == mark(scripted_engine(), tuple(ROW["prompt"]), "Elbe")
+    assert cut["policy_scored_by"] is None
+
+
+def test_no_draw_is_marked_where_the_policy_saw_another_prompt_or_gave_no_logprob():
+    (saw_more,), _ = run([Sample("Elbe", "stop", 2, -1.5, scorable=True)], system="Be brief.")
+    (silent,), _ = run([Sample("Elbe", "stop", 2, None, scorable=True)])
+    assert saw_more["policy_scored_by"] is silent["policy_scored_by"] is None
+
+
+def test_system_text_that_the_prompt_makes_needless_leaves_the_mark():
+    stage, engine = SampleResponses(SampleResponsesConfig(n=1, system="Be brief.")), scripted_engine()
+    prompt = [{"role": "system", "content": "Rhyme."}, *ROW["prompt"]]
+    (row,) = process_row(stage, {**ROW, "prompt": prompt}, engines={"policy": engine})
+    assert row["policy_scored_by"] == mark(engine, tuple(prompt), row["response"])

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pipeline.api import ScoreResult
 from pipeline.testing import process_row, raises_row_error, scripted_engine
 from stages.annotation.score_logprobs import ScoreLogprobs, ScoreLogprobsConfig
+from stages.sampling.sample_responses import SampleResponses, SampleResponsesConfig
 
 ROW = {"id": "r", "prompt": [{"role": "user", "content": "Name a river."}], "response": "The Danube."}
 
@@ -42,3 +43,63 @@ def test_a_value_that_is_not_finite_rejects_the_row(value):
 def test_the_column_must_be_an_identifier(column):
     with pytest.raises(ValidationError):
         ScoreLogprobsConfig(column=column)
+
+
+def sampled(engine, **config):
+    (row,) = process_row(SampleResponses(SampleResponsesConfig(n=1, **config)), ROW, engines={"policy": engine})
+    return row
+
+
+def scored(engine, row, **config):
+    """Score a row; return the new row, and whether the engine was asked."""
+    before = len(engine.score_calls)
+    (out,) = process_row(ScoreLogprobs(ScoreLogprobsConfig(column="lp", **config)), row, engines={"scorer": engine})
+    return out, len(engine.score_calls) > before
+
+
+def test_the_policys_own_figure_is_taken_where_scorer_and_policy_are_the_same_engine():
+    engine = scripted_engine(model="big", revision="abc")
+    row = sampled(engine, temperature=1.7)
+    (taken, asked), (second, asked_again) = scored(engine, row), scored(engine, row, reuse=False)
+    assert (asked, asked_again) == (False, True)
+    assert (taken["lp_reused"], second["lp_reused"]) == (True, False)
+    assert {**taken, "lp_reused": False} == second
+    assert taken["lp_tokens"] == len(row["response"].split()) + 1 and taken["lp_model"] == "big@abc"
+
+
+OTHER = {
+    "engine": ({"model": "weak"}, {}, {}),
+    "end_token": ({}, {}, {"include_eos": False}),
+    "system": ({}, {"system": "Be brief."}, {}),
+    "cut_off": ({}, {"max_tokens": 2}, {}),
+    "no_logprobs": ({}, {"logprobs": False}, {}),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_the_scorer_is_asked_where_it_would_give_another_figure(what):
+    engine, sampling, scoring = OTHER[what]
+    out, asked = scored(scripted_engine(**engine), sampled(scripted_engine(), **sampling), **scoring)
+    assert asked and out["lp_reused"] is False
+
+
+CHANGES = {
+    "response": {"response": "Rewritten since."},
+    "prompt": {"prompt": [{"role": "user", "content": "Name a lake."}]},
+    "no_tokens": {"response_tokens": None},
+    "no_figure": {"policy_logprob": None},
+    "not_finite": {"policy_logprob": -math.inf},
+    "another_type": {"policy_scored_by": 7},
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_the_scorer_is_asked_where_the_row_changed_since_it_was_sampled(what):
+    engine = scripted_engine()
+    out, asked = scored(engine, sampled(engine) | CHANGES[what])
+    assert asked and out["lp_reused"] is False and math.isfinite(out["lp"])
+
+
+def test_rows_without_the_columns_of_sampling_are_asked():
+    out, asked = scored(scripted_engine(), ROW)
+    assert asked and out["lp_reused"] is False

@@ -99,3 +99,17 @@ class RowError(Exception):
 
     def __reduce__(self) -> tuple[type[RowError], tuple[str, str]]:
         return (RowError, (self.code, self.message))
+
+
+def error_of(exit_code: int, text: str) -> PipelineError:
+    """Return the error that another process ended with, from its exit code and its text."""
+    kinds: tuple[type[PipelineError], ...] = (
+        PrerequisiteError,
+        ResumeError,
+        EngineError,
+        RejectRateError,
+        Stopped,
+        CorruptStore,
+        StageBug,
+    )
+    return next((kind(text) for kind in kinds if kind.exit_code == exit_code), PipelineError(text))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +15,9 @@ from pipeline.cli.options import JsonOption, RunArgument, clip, print_json, prin
 if TYPE_CHECKING:
     from pipeline.store.manifest import RunView
     from pipeline.store.trace import Level
+
+_SILENT_SECONDS = 30.0
+"""After which a worker that has said nothing is not counted; leaves room for clocks that differ."""
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +36,7 @@ def status(run: RunArgument, json_: JsonOption = False) -> None:
         {
             "stage": s.id,
             "shards": len(s.records),
-            "of": s.sealed,
+            "of": view.expected_shards(s.id),
             "rows_in": s.rows_in,
             "rows_out": s.rows_out,
             "rejects": dict(s.rejects_by_code),
@@ -39,15 +45,28 @@ def status(run: RunArgument, json_: JsonOption = False) -> None:
         for s in view.stages.values()
     ]
     state = "finished" if view.finished else "unfinished"
+    workers = [] if view.finished else working(view.folder)
     if json_:
-        print_json({"run": view.name, "folder": str(view.folder), "state": state, "stages": stages})
+        print_json({"run": view.name, "folder": str(view.folder), "state": state, "stages": stages, "workers": workers})
         return
     typer.echo(f"run '{view.name}' in {view.folder}: {state}{_progress(view)}")
+    for stage_ids, n in Counter(tuple(w["stages"]) for w in workers).items():
+        typer.echo(f"{n} worker{'s' * (n > 1)} at work on {', '.join(stage_ids)}")
     rows = [
         [s["stage"], f"{s['shards']}/{s['of'] or '?'}", f"{s['rows_in']:,}", f"{s['rows_out']:,}", _codes(s["rejects"])]
         for s in stages
     ]
     print_table(["stage", "shards", "rows in", "rows out", "rejects"], rows)
+
+
+def working(folder: Path) -> list[dict[str, Any]]:
+    """Return the workers that said lately that they run; they say so every second."""
+    found = []
+    for path in sorted((folder / "workers").glob("*.json")):
+        said = json.loads(path.read_bytes())
+        if said["state"] == "running" and time.time() - path.stat().st_mtime < _SILENT_SECONDS:
+            found.append({"name": path.stem, "stages": [s["stage_id"] for s in said["stages"]]})
+    return found
 
 
 def _codes(codes: dict[str, int]) -> str:

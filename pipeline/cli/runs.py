@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.cli.executors import (
+    DevicesOption,
+    ExecutorOption,
+    ExecutorOptions,
+    RayAddressOption,
+    SbatchOption,
+    SubmitOption,
+    TasksOption,
+    WorkersOption,
+)
 from pipeline.cli.options import (
     EnginesOption,
     JsonOption,
@@ -49,11 +59,20 @@ def run(
             "stages concerned; or never continue an existing run."
         ),
     ] = "refuse",
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    devices: DevicesOption = None,
+    ray_address: RayAddressOption = None,
+    submit: SubmitOption = False,
+    tasks: TasksOption = None,
+    sbatch: SbatchOption = [],  # noqa: B006  typer wants the default as it is
 ) -> int:
     """Run a recipe, or go on where it stopped. Finished work is never done or paid again."""
     from pipeline.run.session import RunRequest
 
-    return _run(RunRequest(recipe, overrides_of(set_, engines), run_dir, limit, resume))
+    options = ExecutorOptions(executor, workers, devices, ray_address, submit, tasks, sbatch)
+    spreading = options.spreading()
+    return _run(RunRequest(recipe, overrides_of(set_, engines), run_dir, limit, resume, spreading=spreading))
 
 
 def _run(request: RunRequest) -> int:

@@ -31,6 +31,8 @@ class StageProgress:
     done: int = 0
     reused: int = 0
     """Of `done`, rows of shards that an earlier run had committed."""
+    committed: int = 0
+    """Of `done`, rows of shards that are committed."""
     rejected: int = 0
     rows_out: int = 0
     requests: int = 0

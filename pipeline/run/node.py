@@ -9,7 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import pyarrow as pa
 
@@ -43,6 +43,19 @@ class RunScope:
     """Unique to this process; names journals and commit attempts."""
     run_limit: int | None = None
     retry: Retry | None = None
+    partial: bool = False
+    """Whether others work on the same stages: nobody then knows from its own counters when a stage is done, so
+    sealing and the stage's books are left to who sees all its records (`units.py`)."""
+
+
+class ShardSink(Protocol):
+    """Who is told about committed shards of a stage."""
+
+    def publish(self, shard: int) -> None:
+        """Take notice of a committed shard."""
+
+    def close(self) -> None:
+        """Take notice that no more come."""
 
 
 class ShardFeed:
@@ -82,14 +95,14 @@ class Node(ABC):
         self.store = scope.stores[planned.id]
         self.upstream = scope.stores[planned.upstream] if planned.upstream else None
         self.progress: StageProgress = scope.progress.of(planned.id)
-        self.consumers: list[ShardFeed] = []
+        self.consumers: list[ShardSink] = []
         self._published = 0
 
     async def run(self) -> None:
         """Do what is left to do; returns early, unsealed, when a stop was asked for."""
         self.store.prepare()
         await self.work()
-        if not self.scope.stop.is_set:
+        if not self.scope.stop.is_set and not self.scope.partial:
             if self.shards_like_upstream:
                 self.store.seal(self._published)
             self.progress.finished = True
@@ -120,6 +133,7 @@ class Node(ABC):
         p = self.progress
         self._published += 1
         p.rows_out += record.rows_out
+        p.committed += record.rows_in
         if reused:
             p.done += record.rows_in
             p.reused += record.rows_in

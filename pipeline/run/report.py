@@ -9,14 +9,15 @@ from pathlib import Path
 
 from pipeline.run.control import Progress, StageProgress
 from pipeline.store.files import replace_file
+from pipeline.types import Json
 
 
-def write_progress_file(folder: Path, progress: Progress, state: str, seconds: float) -> None:
-    """Replace `progress.json` in one step; a full disk is left to the code that must write."""
+def write_progress_file(path: Path, progress: Progress, state: str, seconds: float, **facts: Json) -> None:
+    """Replace a progress file in one step; a full disk is left to the code that must write."""
     stages = [asdict(p) for p in progress.stages.values()]
-    body = {"state": state, "seconds": round(seconds, 1), "stages": stages}
+    body = {"state": state, "seconds": round(seconds, 1), **facts, "stages": stages}
     try:
-        replace_file(folder / "progress.json", json.dumps(body, indent=1).encode() + b"\n")
+        replace_file(path, json.dumps(body, indent=1).encode() + b"\n")
     except OSError:
         return
 

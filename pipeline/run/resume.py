@@ -35,9 +35,24 @@ _PACKAGES = ("prefmill", "pyarrow", "torch", "transformers", "openai", "aiohttp"
 
 
 def settle_plan(
-    store: RunStore, plan: Plan, fingerprints: Mapping[str, Fingerprint], origin: Origin, mode: ResumeMode
+    store: RunStore,
+    plan: Plan,
+    fingerprints: Mapping[str, Fingerprint],
+    origin: Origin,
+    mode: ResumeMode,
+    *,
+    for_workers: bool = False,
 ) -> PlanRecord:
     """Compare the plan with the folder's plan log, append to it where it is new, and return the one that counts.
+
+    Args:
+        store: the run folder.
+        plan: the plan now.
+        fingerprints: its fingerprints.
+        origin: where it comes from.
+        mode: what to do about differences.
+        for_workers: other processes will find the recipe and its overrides in the log, so that another place, or an
+            override that changes no row (an address, a limit), is news too.
 
     Raises:
         ResumeError: if the folder's rows contradict the plan under this mode; the text names every changed field.
@@ -63,9 +78,11 @@ def settle_plan(
         begun = [store.stage(i, last.stages[i]) for i in affected]
         if any(stage.begun for stage in begun):
             raise refuse_changes(name, changed, sum(len(stage.records) for stage in begun), affected)
-    if {i: f.digest for i, f in last.stages.items()} == {i: f.digest for i, f in fingerprints.items()}:
+    facts = _run_facts(plan, origin, last)
+    same = {i: f.digest for i, f in last.stages.items()} == {i: f.digest for i, f in fingerprints.items()}
+    if same and not (for_workers and last.run["origin"] != facts["origin"]):
         return last
-    return store.record_plan(_run_facts(plan, origin, last), fingerprints)
+    return store.record_plan(facts, fingerprints)
 
 
 def _run_facts(plan: Plan, origin: Origin, last: PlanRecord | None) -> dict[str, Json]:

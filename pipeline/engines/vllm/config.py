@@ -142,6 +142,8 @@ class VllmConfig(EngineConfig):
     cpu_cache_gb: Annotated[float, ExecutionOnly()] = Field(default=2.0, gt=0)
     """Keys and values held in memory where there is no GPU."""
     prefix_cache: Annotated[bool, ExecutionOnly()] = True
+    score_path: Annotated[Literal["auto", "flat"], ExecutionOnly()] = "auto"
+    """How scores are asked for: `auto` tries the response's rows alone at start and compares; `flat` asks for all."""
     start_timeout_s: Annotated[float, ExecutionOnly()] = Field(default=1800.0, gt=0)
     hang_s: Annotated[float, ExecutionOnly()] = Field(default=300.0, gt=0)
     """An engine with requests and without progress for this long is ended and started again."""

@@ -184,7 +184,7 @@ class VllmEngine(Engine):
             speculative,
             on_cpu=found is not None and found.on_cpu,
         )
-        return {"arguments": built, "name": self.model, "task": config.task}
+        return {"arguments": built, "name": self.model, "task": config.task, "score_path": config.score_path}
 
     async def close(self) -> None:
         """End the host and all it started; its memory is free afterwards."""

@@ -61,7 +61,7 @@ class Worker:
         """Load the model.
 
         Args:
-            settings: `arguments` of vLLM's engine, `name` that results carry, `task`.
+            settings: `arguments` of vLLM's engine, `name` that results carry, `task`, `score_path`.
         """
         from transformers import AutoTokenizer, GenerationConfig
         from vllm.engine.arg_utils import AsyncEngineArgs
@@ -83,7 +83,7 @@ class Worker:
         offline = UsageContext.LLM_CLASS  # its defaults are made for throughput
         llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[counters], usage_context=offline)
         worker = Worker(llm, text, _end_ids(text, generation), settings["name"], counters)
-        if settings["task"] == "generate":
+        if settings["task"] == "generate" and settings["score_path"] == "auto":
             await worker._scorer.settle(text.plain_ids("Ten small boats were waiting at the old harbour wall."))
         return worker
 

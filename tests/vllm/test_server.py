@@ -170,6 +170,7 @@ def test_a_start_that_fails_names_the_cause_and_what_to_do():
         asyncio.run(asking.open())
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # importing vLLM imports torch.jit
 def test_our_flags_mean_the_arguments_they_were_made_from(served):
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser

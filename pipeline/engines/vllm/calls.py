@@ -7,10 +7,9 @@ that kills it alone becomes a reject (`engine.poison`). It knows no vLLM: a host
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,6 +42,7 @@ class Host(Protocol):
 Start = Callable[[], Awaitable[tuple[Host, dict[str, Json]]]]
 
 _START_PAUSES_S = (1.0, 5.0, 20.0)
+"""Waits between the starts of a host after a death; when all are over the engine has failed."""
 _MOST_POISON_IN_A_ROW = 3
 _WATCH_S = 0.5
 
@@ -99,11 +99,20 @@ class Calls:
         start: starts a host; called again after each death.
         suspects: remembers who was in flight at deaths.
         hang_s: seconds without progress after which a host with requests is killed.
-        max_restarts: deaths in a row, without a finished request and without a narrowed suspicion, that end the engine.
+        max_restarts: deaths in a row, without a finished request and without a narrowed suspicion, that are survived.
+        start_pauses_s: waits between attempts to start a host after a death.
     """
 
-    def __init__(self, start: Start, suspects: Suspects, hang_s: float, max_restarts: int) -> None:
+    def __init__(
+        self,
+        start: Start,
+        suspects: Suspects,
+        hang_s: float,
+        max_restarts: int,
+        start_pauses_s: Sequence[float] = _START_PAUSES_S,
+    ) -> None:
         """Start nothing yet."""
+        self._pauses = tuple(start_pauses_s)
         self._start, self._suspects = start, suspects
         self._hang_s, self._max_restarts = hang_s, max_restarts
         self._host: Host | None = None
@@ -114,6 +123,7 @@ class Calls:
         self._failure: PipelineError | None = None
         self._fruitless = self._poison_in_a_row = 0
         self._moved_at = 0.0
+        self._hung = False
         self._tasks: list[asyncio.Task[None]] = []
         self.figures = Figures()
 
@@ -125,8 +135,9 @@ class Calls:
         return facts
 
     async def close(self) -> None:
-        """Fail what is left with `Stopped` and end the host."""
-        self._fail_all(Stopped("the engine was closed; the request was not done"))
+        """Fail what is left, and what is asked from now on, with `Stopped`; end the host."""
+        self._failure = self._failure or Stopped("the engine was closed; the request was not done")
+        self._fail_all(self._failure)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -193,10 +204,14 @@ class Calls:
                 await self._start_again()
         except PipelineError as error:
             self._failure = error
-            self._fail_all(error)
+        except Exception as error:  # noqa: BLE001  whoever waits for an answer must not wait for ever
+            log.exception("the line to the engine failed")
+            self._failure = EngineError(f"the line to the engine failed: {type(error).__name__}: {error}")
+        self._fail_all(self._failure)
 
     async def _listen(self, host: Host) -> str:
         """Handle messages until the host is gone; return why it went."""
+        self._hung = False
         while (message := await host.receive()) is not None:
             if "beat" in message:
                 self._beat(message["beat"])
@@ -204,7 +219,7 @@ class Calls:
                 return str(message["dead"])
             else:
                 self._answer(message)
-        return "its process ended"
+        return f"no progress for {self._hang_s:g} s" if self._hung else "its process ended"
 
     def _beat(self, counters: dict[str, int]) -> None:
         if counters != self.figures.latest:
@@ -239,21 +254,19 @@ class Calls:
         poison = self._suspects.died([c.key for c in calls])
         again = [c for c in calls if c.key != poison]
         log.warning("engine died (%s) with %d requests in flight; %s", reason, len(calls), host.last_words())
-        for call in calls:
-            if call.key == poison:
-                call.future.set_exception(
-                    RowError("engine.poison", f"the engine died each time it had this request alone: {reason}")
-                )
+        verdict = RowError("engine.poison", f"the engine died each time it had this request, at last alone: {reason}")
+        for call in (c for c in calls if c.key == poison):
+            call.future.set_exception(verdict)
         self._waiting = {c.number: c for c in again} | self._waiting
         self.figures.asked_again += len(again)
-        self._judge(poison, reason, host)
+        self._judge(poison, bool(calls), reason, host)
 
-    def _judge(self, poison: str | None, reason: str, host: Host) -> None:
+    def _judge(self, poison: str | None, had_requests: bool, reason: str, host: Host) -> None:
         """End the engine if deaths go on without anything gained."""
         if poison is not None:
             self.figures.poison += 1
             self._poison_in_a_row += 1
-        elif not self._suspects.isolating:
+        elif not had_requests or not self._suspects.isolating:
             self._fruitless += 1
         if self._fruitless > self._max_restarts or self._poison_in_a_row >= _MOST_POISON_IN_A_ROW:
             raise EngineError(
@@ -263,16 +276,16 @@ class Calls:
             )
 
     async def _start_again(self) -> None:
-        for pause in _START_PAUSES_S:
+        for pause in (*self._pauses, None):
             try:
                 host, _ = await self._start()
             except EngineError as error:
-                failure = error
+                if pause is None:
+                    raise EngineError(f"the engine died and cannot be started again: {error}") from error
                 await asyncio.sleep(pause)
             else:
                 self._begin(host)
                 return
-        raise EngineError(f"the engine died and cannot be started again: {failure}")
 
     async def _watch(self) -> None:
         """Kill a host that has requests and shows no progress; `_serve` then takes it for dead."""
@@ -283,9 +296,8 @@ class Calls:
             if self._host is not None and self._ready and self._running and silent > self._hang_s:
                 log.warning("engine shows no progress for %.0f s with %d requests", silent, len(self._running))
                 self.figures.hangs += 1
-                self._ready = False
-                with contextlib.suppress(ProcessLookupError):
-                    await self._host.kill()
+                self._ready, self._hung = False, True
+                await self._host.kill()
 
     def _fail_all(self, error: PipelineError) -> None:
         self._ready = False

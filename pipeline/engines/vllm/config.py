@@ -35,6 +35,9 @@ OURS: Final = frozenset(
         "max_num_batched_tokens",
         "enable_prefix_caching",
         "speculative_config",
+        "spec_method",
+        "spec_model",
+        "spec_tokens",
         "logprobs_mode",
         "trust_remote_code",
         "generation_config",
@@ -44,7 +47,21 @@ OURS: Final = frozenset(
         "load_format",
     }
 )
-"""Arguments of vLLM that the engine sets itself, or that no recipe may set."""
+"""Arguments of vLLM that the engine sets itself."""
+
+SECRET_ARGS: Final = frozenset({"hf_token"})
+CODE_ARGS: Final = frozenset(
+    {
+        "worker_cls",
+        "worker_extension_cls",
+        "scheduler_cls",
+        "logits_processors",
+        "model_class_overrides",
+        "io_processor_plugin",
+        "reasoning_parser_plugin",
+    }
+)
+"""Arguments that name code to import; reading a stranger's recipe must not run any."""
 
 EXECUTION_ONLY_ARGS: Final = frozenset(
     {
@@ -157,6 +174,10 @@ class VllmConfig(EngineConfig):
             raise ValueError(
                 f"engine_args must not set {', '.join(taken)}: the engine sets these itself, from its own options"
             )
+        if secret := sorted(SECRET_ARGS & value.keys()):
+            raise ValueError(f"engine_args must not hold a secret ({', '.join(secret)}): set HF_TOKEN when running")
+        if code := sorted(CODE_ARGS & value.keys()):
+            raise ValueError(f"engine_args must not name code to import ({', '.join(code)})")
         return value
 
     def addresses(self) -> tuple[ModelAddress, ...]:

@@ -22,7 +22,7 @@ from pipeline.engines.local.folders import written_folder
 from pipeline.engines.vllm import arguments, readiness
 from pipeline.engines.vllm.calls import Calls
 from pipeline.engines.vllm.config import Speculative, VllmConfig
-from pipeline.engines.vllm.process import HostProcess
+from pipeline.engines.vllm.process import HOST_COMMAND, HostProcess
 from pipeline.engines.vllm.suspects import Counts, Suspects
 from pipeline.engines.vllm.versions import installed, installed_version
 from pipeline.errors import EngineError, Stopped
@@ -59,9 +59,10 @@ class VllmEngine(Engine):
 
     config: VllmConfig
 
-    def __init__(self, config: VllmConfig) -> None:
-        """Keep the config."""
+    def __init__(self, config: VllmConfig, *, host_command: Sequence[str] = HOST_COMMAND) -> None:
+        """Keep the config; `host_command` starts a host process (`process.py`)."""
         super().__init__(config)
+        self._host_command = tuple(host_command)
         self._speculative: Speculative | None = arguments.settled_speculation(config.speculative, ())
         self._uses: Sequence[EngineUse] = ()
         self._counts = Counts()
@@ -155,10 +156,10 @@ class VllmEngine(Engine):
         self.check()
         self._closed = False
         settings = await asyncio.to_thread(self._settings)
-        environment = host_environment(self.config, self._files.kind != "hub")
+        environment = host_environment(self.config, self._is_local)
 
         async def start() -> tuple[HostProcess, dict[str, Json]]:
-            return await HostProcess.start(settings, environment, self.config.start_timeout_s)
+            return await HostProcess.start(settings, environment, self.config.start_timeout_s, self._host_command)
 
         calls = Calls(start, Suspects(self._counts), self.config.hang_s, self.config.max_restarts)
         began = asyncio.get_running_loop().time()
@@ -218,6 +219,11 @@ class VllmEngine(Engine):
     @cached_property
     def _files(self) -> ModelFiles:
         return resolve(self.config.model, self.config.revision)
+
+    @cached_property
+    def _is_local(self) -> bool:
+        """Whether nothing has to come from a hub, the draft model included."""
+        return all(resolve(*address).kind != "hub" for address in self.config.addresses())
 
     @cached_property
     def _revision(self) -> str:

@@ -11,10 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pipeline.engines.vllm.link import Link
@@ -24,27 +28,55 @@ from pipeline.types import GenRequest, Json, PoolRequest, ScoreRequest, messages
 _BEAT_S = 0.5
 _GATHER_S = 0.003
 """Requests that arrive this close together are started sorted by prompt, so that siblings meet in the cache."""
+_ORPHAN_GRACE_S = 5.0
+
+StartWorker = Callable[[Mapping[str, Json]], Awaitable[Any]]
+"""Loads a model as the settings say and returns what answers requests: vLLM's `Worker` but for tests."""
 
 
-def main() -> None:
-    """Serve the file descriptor given on the command line."""
+async def start_vllm(settings: Mapping[str, Json]) -> Any:
+    """Load a model into vLLM."""
+    from pipeline.engines.vllm.worker import Worker
+
+    return await Worker.start(settings)
+
+
+def main(start_worker: StartWorker = start_vllm) -> None:
+    """Serve the file descriptor given on the command line; ends its own process group, itself included."""
     end = socket.socket(fileno=int(sys.argv[1]))
+    threading.Thread(target=_leave_with_starter, args=(end.fileno(),), daemon=True).start()
     try:
-        asyncio.run(_serve(end))
+        asyncio.run(serve(end, start_worker))
+    except BaseException:  # noqa: B036,BLE001  the group is killed below, so nobody else would print it
+        traceback.print_exc()
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(os.getpgrp(), signal.SIGKILL)
+        _end_group()
 
 
-async def _serve(end: socket.socket) -> None:
+def _end_group() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _leave_with_starter(end: int) -> None:
+    """End the group a little after the other side is gone, even while a model that is being loaded blocks the loop."""
+    poll = select.poll()
+    poll.register(end, select.POLLHUP | getattr(select, "POLLRDHUP", 0))
+    poll.poll()
+    time.sleep(_ORPHAN_GRACE_S)
+    _end_group()
+
+
+async def serve(end: socket.socket, start_worker: StartWorker) -> None:
+    """Read the settings from one end of a socket pair, load the model, answer requests until the other end is gone."""
     link = await Link.over(end)
     settings = await link.receive()
     if settings is None:
+        link.close()
         return
     try:
-        from pipeline.engines.vllm.worker import Worker
-
-        worker = await Worker.start(settings)
+        worker = await start_worker(settings)
     except Exception as error:  # noqa: BLE001  whatever vLLM raises while starting is reported, then the process ends
         link.send({"failed": f"{type(error).__name__}: {error}", "user": isinstance(error, PipelineError | ValueError)})
         await link.flush()
@@ -56,6 +88,7 @@ async def _serve(end: socket.socket) -> None:
         await host.run()
     finally:
         worker.shutdown()
+        link.close()
 
 
 class Host:
@@ -70,12 +103,14 @@ class Host:
 
     async def run(self) -> None:
         """Serve."""
-        background = [asyncio.create_task(c) for c in (self._start_requests(), self._beat(), self._dead.wait())]
-        reading = asyncio.create_task(self._read())
+        parts = (self._read(), self._start_requests(), self._beat(), self._dead.wait())
+        background = [asyncio.create_task(part) for part in parts]
         try:
-            await asyncio.wait({reading, background[2]}, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
-            for task in (reading, *background, *self._tasks.values()):
+            for task in (*background, *self._tasks.values()):
                 task.cancel()
             with contextlib.suppress(ConnectionError):
                 await self._link.flush()

@@ -7,9 +7,11 @@ notices when the run is gone, however that happened. Its output goes to the log,
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,18 +26,24 @@ log = logging.getLogger("prefmill.engine.vllm")
 
 _LINES_KEPT = 200
 _LINES_QUOTED = 12
-_GRACE_S = 10.0
+_CHUNK_BYTES = 1 << 16
+_LONGEST_LINE = 4000
+"""Characters of a line that are kept."""
 _NOISE = ("INFO ", "DEBUG ", "WARNING ")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+"""Progress bars end their lines with a carriage return."""
 
 MODULE = "pipeline.engines.vllm.host"
+HOST_COMMAND = (sys.executable, "-P", "-m", MODULE)
+"""Starts a host; the number of the file descriptor of its line comes behind it."""
 
 
 class HostProcess:
     """One start of a host."""
 
-    def __init__(self, process: asyncio.subprocess.Process, link: Link) -> None:
-        """Take a running process and the line to it; `start` makes both."""
-        self._process, self._link = process, link
+    def __init__(self, process: asyncio.subprocess.Process, link: Link, grace_s: float) -> None:
+        """Take a running process, the line to it (`start` makes both), and how long it may take to end."""
+        self._process, self._link, self._grace_s = process, link, grace_s
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._reading = asyncio.create_task(self._read_output())
 
@@ -44,27 +52,31 @@ class HostProcess:
         settings: Mapping[str, Json],
         environment: Mapping[str, str],
         timeout_s: float,
-        command: Sequence[str] = (sys.executable, "-P", "-m", MODULE),
+        command: Sequence[str] = HOST_COMMAND,
+        grace_s: float = 10.0,
     ) -> tuple[HostProcess, dict[str, Json]]:
         """Start a host and wait until its model is loaded; return it and what it says of itself.
 
+        Args:
+            settings: the first message it gets.
+            environment: all of its environment.
+            timeout_s: how long loading may take.
+            command: what to run.
+            grace_s: how long it may take to end when `stop` asks it to.
+
         Raises:
             PrerequisiteError: the host found something that the user must change.
-            EngineError: it ended or was silent for `timeout_s`; the text has its last lines.
+            EngineError: it could not be started, ended, or was silent for `timeout_s`; the text has its last lines.
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env=dict(environment),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        host = HostProcess(process, await Link.over(ours))
+            link = await Link.over(ours)
+            try:
+                process = await _spawn(command, theirs.fileno(), environment)
+            except BaseException:
+                link.close()
+                raise
+        host = HostProcess(process, link, grace_s)
         try:
             host.send(settings)
             return host, await host._ready(timeout_s)
@@ -104,7 +116,7 @@ class HostProcess:
 
     def last_words(self) -> str:
         """Return the last lines it wrote, those of plain information left out, fit for an error text."""
-        told = [line for line in self._lines if line and not any(mark in line[:60] for mark in _NOISE)]
+        told = [line for line in self._lines if not any(mark in line[:60] for mark in _NOISE)]
         lines = (told or list(self._lines))[-_LINES_QUOTED:]
         return "its last words: " + " | ".join(lines) if lines else "it said nothing"
 
@@ -112,7 +124,7 @@ class HostProcess:
         """Ask it to end, then kill what is left of its group."""
         self.send({"op": "stop"})
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE_S):
+            async with asyncio.timeout(self._grace_s):
                 await self._process.wait()
         await self.kill()
 
@@ -126,9 +138,34 @@ class HostProcess:
         self._reading.cancel()
 
     async def _read_output(self) -> None:
+        """Read all it writes, whatever the length of a line: a host whose output nobody reads stands still."""
         assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, ConnectionError):
-            while raw := await self._process.stdout.readline():
-                line = raw.decode("utf-8", "replace").rstrip()
-                self._lines.append(line)
-                log.debug("host %d: %s", self._process.pid, line)
+        decoder, rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
+        with contextlib.suppress(ConnectionError):
+            while raw := await self._process.stdout.read(_CHUNK_BYTES):
+                *lines, rest = _LINE_END.split(rest + decoder.decode(raw))
+                self._take(lines)
+                rest = rest[:_LONGEST_LINE]
+        self._take([rest])
+
+    def _take(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            if kept := line[:_LONGEST_LINE].rstrip():
+                self._lines.append(kept)
+                log.debug("host %d: %s", self._process.pid, kept)
+
+
+async def _spawn(command: Sequence[str], end: int, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            str(end),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=dict(environment),
+            pass_fds=(end,),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EngineError(f"the host of the model cannot be started: {error}") from error

@@ -140,7 +140,7 @@ class VllmServerEngine(VllmEngine):
         config = self.config
         settings = await asyncio.to_thread(self._settings)
         command = [*self._command, *flags(settings["arguments"]), f"--served-model-name={self._served_name}", *_ALWAYS]
-        environment = host_environment(config, self._files.kind != "hub")
+        environment = host_environment(config, self._is_local)
         client = config.client(self._served_name)
         is_first = True
 

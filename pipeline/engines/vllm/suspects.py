@@ -94,10 +94,16 @@ class Counts:
         self._path: Path | None = None
 
     def keep_in(self, folder: Path) -> None:
-        """Read what earlier processes wrote in a folder, which need not exist, and write there from now on."""
-        self._path = folder / "deaths.jsonl"
-        if self._path.exists():
-            for line in self._path.read_text("utf-8").splitlines():
+        """Read what earlier processes wrote in a folder, which need not exist, and write there from now on.
+
+        Safe to call again with the same folder: nothing is counted twice.
+        """
+        path = folder / "deaths.jsonl"
+        if path == self._path:
+            return
+        self._path = path
+        if path.exists():
+            for line in path.read_text("utf-8", errors="replace").splitlines():
                 self._add(_keys(line))
 
     def of(self, key: str) -> int:
@@ -109,8 +115,14 @@ class Counts:
         self._add(keys)
         if self._path is not None and keys:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            # A line that a dying process left unfinished must not swallow this one.
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"in_flight": list(keys)}) + "\n")
+                file.write("\n" * self._is_torn() + json.dumps({"in_flight": list(keys)}) + "\n")
+
+    def _is_torn(self) -> bool:
+        assert self._path is not None
+        written = self._path.read_bytes() if self._path.exists() else b""
+        return bool(written) and not written.endswith(b"\n")
 
     def _add(self, keys: Iterable[str]) -> None:
         for key in keys:

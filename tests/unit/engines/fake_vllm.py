@@ -1,8 +1,9 @@
 """A small server that behaves like vLLM's: `python fake_vllm.py STATE MODE --port N --served-model-name=M ...`.
 
 It writes what it was started with into the folder STATE and starts a child of its own. Modes: `good`; `silent` (never
-healthy); `dies` (soon after it is healthy); anything else is said, then it exits with 1. Prompts with `die once`,
-`hang once` or `poison` do what they say. Tokens are code points, each with log-probability -1.
+healthy); `dies` (soon after it is healthy); `foreign` (knows no key); anything else is said, then it exits with 1.
+Prompts with `die once`, `hang once`, `sicken once` (its health check fails from then on), `poison`, `bad` (400) or
+`unknown` (404) do what they say. Tokens are code points, each with log-probability -1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 STATE, MODE, FLAGS = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 NAME = next(f.split("=", 1)[1] for f in FLAGS if f.startswith("--served-model-name="))
+SICK = threading.Event()
 KEY = os.environ.get("VLLM_API_KEY", "")
 
 
@@ -34,6 +36,9 @@ def obey(prompt: str) -> None:
     if "poison" in prompt or ("die once" in prompt and first_time("died")):
         os.kill(os.getpid(), signal.SIGKILL)
     if "hang once" in prompt and first_time("hung"):
+        time.sleep(600)
+    if "sicken once" in prompt and first_time("sick"):
+        SICK.set()
         time.sleep(600)
 
 
@@ -56,7 +61,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def allowed(self) -> bool:
-        if not self.path.startswith("/v1") or self.headers.get("Authorization") == f"Bearer {KEY}":
+        if (
+            not self.path.startswith("/v1")
+            or MODE != "foreign"
+            and self.headers.get("Authorization") == f"Bearer {KEY}"
+        ):
             return True
         self.reply({"error": "Unauthorized"}, 401)
         return False
@@ -70,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
             "/metrics": 'vllm:generation_tokens_total{engine="0"} 3.0\nvllm:generation_tokens_total{engine="1"} 4.0\n',
             "/v1/models": {"data": [{"id": NAME, "root": NAME, "max_model_len": 512}]},
         }
-        silent = MODE == "silent" and self.path == "/health"
+        silent = (MODE == "silent" or SICK.is_set()) and self.path == "/health"
         self.reply(known.get(self.path, {}), 503 if silent else 200 if self.path in known else 404)
 
     def do_POST(self) -> None:
@@ -87,9 +96,11 @@ class Handler(BaseHTTPRequestHandler):
         else:
             text = body["messages"][-1]["content"]
             obey(text)
+            status = {"bad": 400, "unknown": 404}.get(text, 200)
             message = {"role": "assistant", "content": f"heard {text}"}
             choices = [{"index": i, "finish_reason": "stop", "message": message} for i in range(body.get("n", 1))]
-            self.reply({"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+            usage = {"prompt_tokens": 3, "completion_tokens": 2}
+            self.reply({"choices": choices, "usage": usage} if status == 200 else {"error": {"message": text}}, status)
 
 
 def main() -> None:
@@ -97,7 +108,7 @@ def main() -> None:
     start = {"pids": [os.getpid(), child.pid], "argv": sys.argv, "key": KEY}
     with (STATE / "starts.jsonl").open("a") as file:
         file.write(json.dumps(start) + "\n")
-    if MODE not in ("good", "silent", "dies"):
+    if MODE not in ("good", "silent", "dies", "foreign"):
         print(MODE, flush=True)
         child.kill()
         raise SystemExit(1)

@@ -150,6 +150,11 @@ def test_a_damaged_file_gives_the_words_of_the_process_that_read_it(tmp_path, ca
     assert not [p for p in cache.iterdir() if p.is_dir()]
 
 
+def test_a_file_that_is_gone_is_a_prerequisite(tmp_path, cache):
+    with pytest.raises(PrerequisiteError, match="cannot be written as a folder: .*gone.gguf"):
+        written_folder(ModelFiles("gguf", tmp_path / "gone.gguf"), "float32", None, "f" * 64)
+
+
 def test_a_cache_that_cannot_be_made_names_the_variable(tmp_path, monkeypatch):
     files = tiny(tmp_path / "m")
     (tmp_path / "file").write_text("")

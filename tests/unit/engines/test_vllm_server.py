@@ -129,6 +129,39 @@ def test_a_server_without_progress_is_ended_and_started_again(state):
     assert len(starts(state)) == 2 and all_gone(state, 0)
 
 
+def test_a_server_whose_health_check_fails_is_started_again(state):
+    (result,) = ask(engine(state), gen("sicken once"))
+    assert result.text == "heard sicken once"
+    assert len(starts(state)) == 2
+
+
+def test_a_refused_request_fails_alone_and_a_wrong_model_is_an_engine_error(state):
+    refused, unknown = ask(engine(state), gen("bad"), gen("unknown"))
+    assert isinstance(refused, RowError) and refused.code == "engine.refused"
+    assert isinstance(unknown, EngineError) and "404" in str(unknown)
+    assert len(starts(state)) == 1
+
+
+def test_a_cancelled_request_is_given_up_and_the_server_goes_on(state):
+    asking = engine(state)
+
+    async def job():
+        task = asyncio.create_task(asking.generate(gen("hang once")))
+        while not (state / "hung").exists():
+            await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return await asking.generate(gen("hello"))
+
+    assert use(asking, job).text == "heard hello"
+    assert len(starts(state)) == 1
+
+
+def test_another_program_on_the_port_is_not_taken_for_the_server(state):
+    with pytest.raises(EngineError, match="does not answer as the one that was started"):
+        ask(engine(state, "foreign"))
+
+
 def test_deaths_without_a_finished_request_end_the_engine(state):
     asking = engine(state, "dies", max_restarts=1)
 

@@ -158,9 +158,8 @@ class Worker:
         reason = _finish_reason(output)
         if not request.logprobs:
             return Sample(text, reason, len(ids))
-        end = self._text.end_of_turn if request.messages is not None else self._text.eos
-        ended = reason == "stop" and not isinstance(output.stop_reason, str) and bool(ids) and ids[-1] == end
-        scorable = ended and self._text.response_ids(text, request.messages is not None, True) == tuple(ids)
+        ended = reason == "stop" and not isinstance(output.stop_reason, str)
+        scorable = ended and self._text.scores_as(text, tuple(ids), request.messages is not None)
         return Sample(text, reason, len(ids), float(output.cumulative_logprob), scorable)
 
     def _sampling(self, request: GenRequest, seed: int) -> Any:

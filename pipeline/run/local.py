@@ -22,13 +22,12 @@ from pipeline.run.control import run_together
 from pipeline.run.devices import Placement, place
 from pipeline.run.node import RunScope
 from pipeline.run.process import PATIENCE
-from pipeline.run.totals import Totals, read_progress
+from pipeline.run.totals import Totals, keep_counting, read_progress
 from pipeline.run.units import Unit, cut_units, devices_of
 from pipeline.store.claims import Claims
 from pipeline.store.files import make_folder
 from pipeline.store.run_store import RunStore
 
-_TICK = 1.0
 _MOST_FRUITLESS = 3
 """Deaths of one worker, one after another, without any shard committed by anyone in between."""
 
@@ -85,14 +84,15 @@ class _LocalUnit:
         make_folder(self._workers)
         # the lock of the run folder is ours alone, so whoever left a claim is dead
         await self._scope.threads.files(self._claims.count_deaths_of, None)
-        watching = asyncio.create_task(self._watch())
+        watching = asyncio.create_task(keep_counting(self._totals, self._scope, self._files))
         seats = [asyncio.create_task(self._serve(seat)) for seat in self._seats]
         serving = asyncio.create_task(run_together(seats))
         try:
             await asyncio.wait({watching, serving}, return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
                 watching.result()
-            await serving
+            if serving.done():
+                serving.result()
         finally:
             watching.cancel()
             await self._end_all()
@@ -104,16 +104,11 @@ class _LocalUnit:
     def _workers(self) -> Path:
         return self._store.folder / "workers"
 
-    async def _watch(self) -> None:
-        """Keep the counters; end when a stop was asked for; raise when too many rows were rejected."""
-        while not self._scope.stop.is_set:
-            await self._scope.threads.files(self._update)
-            self._totals.check_reject_rates()
-            await asyncio.wait({stop := asyncio.create_task(self._scope.stop.wait())}, timeout=_TICK)
-            stop.cancel()
+    def _files(self) -> list[Path]:
+        return [self._workers / f"{name}.json" for name in self._names]
 
     def _update(self) -> None:
-        self._totals.update([read_progress(self._workers / f"{name}.json") for name in self._names])
+        self._totals.update([read_progress(path) for path in self._files()])
 
     async def _serve(self, seat: _Seat) -> None:
         """Keep one seat taken until its worker has nothing left to do.

@@ -125,11 +125,18 @@ def settled(
 
 
 def _executor(spreading: Spreading | None, store: RunStore, plan: Plan, stack: ExitStack) -> Executor | None:
+    """Make the executor; what it needs is checked, and Ray started, before anything is run."""
     if spreading is None:
         return None
-    from pipeline.run.local import LocalExecutor
+    if spreading.executor == "local":
+        from pipeline.run.local import LocalExecutor
 
-    return LocalExecutor(store, plan, spreading.workers, spreading.devices)
+        return LocalExecutor(store, plan, spreading.workers, spreading.devices)
+    from pipeline.run.ray_executor import RayExecutor
+    from pipeline.run.ray_session import ray_session
+
+    ray = stack.enter_context(ray_session(store.folder, spreading.ray_address, spreading.workers))
+    return RayExecutor(ray, store, spreading.workers)
 
 
 async def _supervised(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pipeline.run.node import RunScope
 from pipeline.run.rate import check_reject_rate
 from pipeline.run.units import Unit, shard_counts
 from pipeline.types import Json
+
+_TICK = 1.0
 
 
 class Totals:
@@ -58,6 +61,20 @@ class Totals:
         if sum(shard < count for shard in records) < count:
             return None
         return sum(r.rows_out for s, r in records.items() if s < count)
+
+
+async def keep_counting(totals: Totals, scope: RunScope, files: Callable[[], list[Path]]) -> None:
+    """Update the counters every second until a stop was asked for; `files` names the workers' progress files.
+
+    Raises:
+        RejectRateError: as soon as a stage has rejected too much.
+    """
+    while not scope.stop.is_set:
+        await scope.threads.files(lambda: totals.update([read_progress(p) for p in files()]))
+        totals.check_reject_rates()
+        stop = asyncio.create_task(scope.stop.wait())
+        await asyncio.wait({stop}, timeout=_TICK)
+        stop.cancel()
 
 
 def read_progress(path: Path) -> dict[str, Json]:

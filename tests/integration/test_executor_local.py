@@ -34,6 +34,7 @@ from tests.integration.spreading import (
     wait_for_commits,
 )
 
+SLOWER = {"kind": "scripted", "latency_ms": 300}
 LOCAL = ("run", "recipe.yaml", "--executor", "local")
 
 
@@ -72,7 +73,7 @@ def test_killed_workers_are_started_again_and_no_row_is_lost_or_doubled(tmp_path
 def test_workers_end_when_their_coordinator_is_killed_and_the_next_start_goes_on(tmp_path):
     expected = bytes_of_one_process(tmp_path / "one", 200)
     folder = tmp_path / "two"
-    spread_recipe(folder, 200)
+    spread_recipe(folder, 200, engine={"kind": "scripted", "latency_ms": 60})
     run = start(folder, *LOCAL, "--workers", 2)
     wait_for_commits(folder, 4)
     workers = running_workers(folder)
@@ -88,21 +89,21 @@ def test_workers_end_when_their_coordinator_is_killed_and_the_next_start_goes_on
 def test_a_signal_stops_all_workers_in_order_and_one_process_can_finish(tmp_path, number):
     expected = bytes_of_one_process(tmp_path / "one", 200)
     folder = tmp_path / "two"
-    spread_recipe(folder, 200)
+    spread_recipe(folder, 200, engine={"kind": "scripted", "latency_ms": 60})
     run = start(folder, *LOCAL, "--workers", 2)
     wait_for_commits(folder, 4)
     workers = running_workers(folder)
     run.send_signal(number)
     _, said = run.communicate(timeout=20)
     assert run.returncode == 7 and number.name in said, said
-    assert not any(is_running(pid) for pid in workers)
+    assert not any(is_running(pid) for pid in workers) and not view_of(folder).finished
     assert not list((folder / "runs/test/claims").rglob("*.json"))
     assert prefmill(folder, "run", "recipe.yaml").returncode == 0
     assert committed(folder) == expected
 
 
 def test_status_of_a_running_spread_run_says_how_many_shards_there_are_and_who_works(tmp_path):
-    spread_recipe(tmp_path, 200)
+    spread_recipe(tmp_path, 200, engine=SLOWER)
     run = start(tmp_path, *LOCAL, "--workers", 2)
     wait_for_commits(tmp_path, 4)
     seen = status(tmp_path)
@@ -114,7 +115,7 @@ def test_status_of_a_running_spread_run_says_how_many_shards_there_are_and_who_w
 
 
 def test_a_second_run_on_the_folder_is_refused_while_workers_work(tmp_path):
-    spread_recipe(tmp_path, 200)
+    spread_recipe(tmp_path, 200, engine=SLOWER)
     run = start(tmp_path, *LOCAL, "--workers", 2)
     wait_for_commits(tmp_path, 2)
     second = prefmill(tmp_path, "run", "recipe.yaml")

@@ -239,7 +239,9 @@ class Calls:
             elif "reject" in message:
                 call.future.set_exception(RowError(*message["reject"]))
             else:
-                call.future.set_exception(EngineError(f"the engine failed on a request: {message['error']}"))
+                call.future.set_exception(
+                    EngineError(f"the engine failed on a request: {message.get('error', message)}")
+                )
         self._pump()
 
     async def _bury(self, reason: str) -> None:

@@ -28,7 +28,7 @@ from pipeline.types import GenRequest, Json, PoolRequest, ScoreRequest, messages
 _BEAT_S = 0.5
 _GATHER_S = 0.003
 """Requests that arrive this close together are started sorted by prompt, so that siblings meet in the cache."""
-_ORPHAN_GRACE_S = 5.0
+_ORPHAN_GRACE_S = 3.0
 
 StartWorker = Callable[[Mapping[str, Json]], Awaitable[Any]]
 """Loads a model as the settings say and returns what answers requests: vLLM's `Worker` but for tests."""

@@ -92,8 +92,9 @@ class HostProcess:
             raise EngineError(
                 f"the host of the model was not ready after {timeout_s:.0f} s; {self.last_words()}"
             ) from None
-        if message is None:
+        if message is None or "failed" in message:  # it ends now: let its last words arrive
             await asyncio.wait({self._reading}, timeout=1.0)
+        if message is None:
             raise EngineError(f"the host of the model ended while it started; {self.last_words()}")
         if "failed" in message:
             kind = PrerequisiteError if message["user"] else EngineError

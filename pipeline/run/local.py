@@ -28,8 +28,8 @@ from pipeline.store.claims import Claims
 from pipeline.store.files import make_folder
 from pipeline.store.run_store import RunStore
 
-_MOST_FRUITLESS = 3
-"""Deaths of one worker, one after another, without any shard committed by anyone in between."""
+_MOST_FRUITLESS = 4
+"""Deaths of one worker without any shard committed by anyone in between; deaths of one shard end the run before."""
 
 
 class LocalExecutor:

@@ -13,7 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import ROOT, STARTED, assert_sound, committed, environment, prefmill, start, view_of
+from tests.integration.harness import (
+    ROOT,
+    SOURCE,
+    STARTED,
+    assert_sound,
+    committed,
+    environment,
+    prefmill,
+    prompts,
+    register,
+    rows,
+    start,
+    view_of,
+    write_jsonl,
+    write_recipe,
+)
 from tests.integration.server import wait_until
 from tests.integration.slurm_stub import StubSlurm
 from tests.integration.spreading import (
@@ -127,6 +142,19 @@ def test_a_cluster_of_its_own_asks_for_a_token_listens_on_loopback_only_and_stop
     _, said = driver.communicate(timeout=40)
     assert driver.returncode == 7 and "SIGTERM" in said, said
     assert not token.exists() and not list((tmp_path / "runs/test/claims").rglob("*.json"))
+
+
+def test_an_engine_that_dies_in_an_actor_takes_the_actor_along_and_ray_starts_both_again(tmp_path):
+    path = register(tmp_path / "path", engines={"fragile": "tests.integration.test_executor_faults:Fragile"})
+    write_jsonl(tmp_path / "prompts.jsonl", prompts(60))
+    stages = [SOURCE, {"id": "responses", "use": "sample_responses", "roles": {"policy": "m"}}]
+    write_recipe(tmp_path, stages, {"m": {"kind": "fragile"}}, limits={"shard_rows": 4, "rows_in_flight": 2})
+    (tmp_path / "fault").write_text("once-error 25 times")
+    env = environment(PYTHONPATH=f"{path}:{ROOT}", FAULT=str(tmp_path / "fault"))
+    done = prefmill(tmp_path, "run", "recipe.yaml", "--executor", "ray", "--workers", 2, env=env)
+    assert done.returncode == 0 and not (tmp_path / "fault").exists(), done.stderr
+    assert len(rows(tmp_path, "responses")) == 240
+    assert_sound(tmp_path)
 
 
 def test_without_the_package_the_error_names_the_extra(tmp_path, monkeypatch):

@@ -121,7 +121,7 @@ def test_status_of_a_stopped_run_says_so(folder, tmp_path):
         if progress:
             (tmp_path / "run/progress.json").write_text(progress)
         out = prefmill("status", tmp_path / "run").out.splitlines()
-        assert out[0].endswith(": unfinished") and out[-1].split()[:2] == ["pairs", "2/?"]
+        assert out[0].endswith(": unfinished") and out[-1].split()[:2] == ["pairs", "2/2"]
 
 
 @pytest.mark.parametrize("command", [["status"], ["verify"], ["rejects"], ["trace", "id"]])

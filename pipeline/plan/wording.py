@@ -36,7 +36,8 @@ def _line(problem: dict[str, Any], model: type[BaseModel], prefix: str) -> str:
     if kind == "missing":
         return f"{where}: missing; add it"
     message = problem["msg"].removeprefix("Value error, ")
-    got = "" if model.model_config.get("hide_input_in_errors") else f"; got {_short(problem.get('input'))}"
+    hidden = kind == "secret" or model.model_config.get("hide_input_in_errors")
+    got = "" if hidden else f"; got {_short(problem.get('input'))}"
     return f"{where}: {message[0].lower()}{message[1:]}{got}"
 
 

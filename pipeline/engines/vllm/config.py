@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from pipeline.engines.base import ModelAddress
 from pipeline.engines.transformers import RoundWeights
@@ -175,7 +176,8 @@ class VllmConfig(EngineConfig):
                 f"engine_args must not set {', '.join(taken)}: the engine sets these itself, from its own options"
             )
         if secret := sorted(SECRET_ARGS & value.keys()):
-            raise ValueError(f"engine_args must not hold a secret ({', '.join(secret)}): set HF_TOKEN when running")
+            named = {"names": ", ".join(secret)}
+            raise PydanticCustomError("secret", "engine_args must not hold a secret ({names}): set HF_TOKEN", named)
         if code := sorted(CODE_ARGS & value.keys()):
             raise ValueError(f"engine_args must not name code to import ({', '.join(code)})")
         return value

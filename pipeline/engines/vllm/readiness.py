@@ -180,8 +180,9 @@ def _check_devices(config: VllmConfig, found: Installed) -> None:
         return
     devices = visible_devices()
     if len(devices) < config.replica_devices:
+        gpus = "GPU" if config.replica_devices == 1 else "GPUs"
         raise PrerequisiteError(
-            f"model '{config.model}' needs {config.replica_devices} GPUs (tensor_parallel {config.tensor_parallel} x "
+            f"model '{config.model}' needs {config.replica_devices} {gpus} (tensor_parallel {config.tensor_parallel} x "
             f"pipeline_parallel {config.pipeline_parallel} x data_parallel {config.data_parallel}); visible here: "
             f"{len(devices)} ({', '.join(devices) or 'none'}). Lower the parallel sizes, or start on a node with more"
         )

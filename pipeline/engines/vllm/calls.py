@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.engines.vllm.suspects import Suspects
-from pipeline.errors import EngineError, PipelineError, RowError, Stopped
+from pipeline.errors import EngineError, PipelineError, PrerequisiteError, RowError, Stopped
 from pipeline.types import Json
 
 log = logging.getLogger("prefmill.engine.vllm")
@@ -281,7 +281,7 @@ class Calls:
         for pause in (*self._pauses, None):
             try:
                 host, _ = await self._start()
-            except EngineError as error:
+            except (EngineError, PrerequisiteError) as error:  # it ran before: memory that is not free yet, often
                 if pause is None:
                     raise EngineError(f"the engine died and cannot be started again: {error}") from error
                 await asyncio.sleep(pause)

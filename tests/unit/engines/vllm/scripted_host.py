@@ -2,9 +2,9 @@
 
 It writes its pid and that of a child of its own into the folder STATE at each start. Modes: `good`; `mute` (never
 ready); `blocked` (loading never gives the loop back); `leaves` (ends while it loads); `refuses` (what the user must
-change); `fails` (a fault of its own); `once` (fails from the second start on); `brief` (dies when it has been ready for
-a moment); `stubborn` (does not end when asked). Prompts with `poison`, `die once`, `hang once`, `freeze once`, `dead`,
-`reject`, `error`, `slow`, `loud` do what they say.
+change); `fails` (a fault of its own); `full` and `once` (these two from the second start on); `brief` (dies when it has
+been ready for a moment); `stubborn` (does not end when asked). Prompts with `poison`, `die once`, `hang once`, `freeze
+once`, `dead`, `reject`, `error`, `slow`, `loud` do what they say.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ScriptedWorker:
             time.sleep(600)
         if MODE == "leaves":
             die()
-        if MODE == "refuses":
+        if MODE == "refuses" or (MODE == "full" and not first_time("started")):
             raise PrerequisiteError("no such argument")
         if MODE == "fails" or (MODE == "once" and not first_time("started")):
             raise RuntimeError("out of memory")

@@ -28,12 +28,12 @@ def test_a_host_gets_its_settings_says_what_it_is_and_answers(tmp_path):
         host, facts = await start(tmp_path)
         answer = await one_answer(host, "hello")
         await host.stop()
-        return facts, answer
+        return facts, answer, host.pid
 
-    facts, answer = asyncio.run(work())
+    facts, answer, pid = asyncio.run(work())
     assert facts == {"vllm": "scripted", "context": 512}
     assert answer["id"] == 1 and answer["ok"]["samples"][0]["text"] == "HELLO"
-    assert told(tmp_path, "starts")[0]["settings"] == {"name": "m"}
+    assert told(tmp_path, "starts")[0]["settings"] == {"name": "m"} and told(tmp_path, "starts")[0]["pid"] == pid
 
 
 def test_a_stopped_host_ends_in_order_and_takes_its_children_along(tmp_path):

@@ -105,6 +105,11 @@ def test_a_draft_model_is_looked_for_too(tmp_path):
         check(model_folder(tmp_path), speculative=draft)
 
 
+def test_a_hub_model_may_be_fetched_later_where_there_is_a_network(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    check("owner/no-such-model", 9000, revision=COMMIT)
+
+
 WRITERS = ("torch", "transformers", "accelerate", "gguf", "safetensors")
 
 

@@ -96,6 +96,13 @@ def test_a_suspect_that_was_given_up_holds_nobody_back():
     assert suspects.startable("e", []) == {"e"}
 
 
+def test_suspects_that_nobody_asks_for_any_more_hold_nobody_back():
+    suspects = fresh()
+    killed(suspects, "a", "b")
+    killed(suspects, "a", "b")
+    assert suspects.startable("e", []) == {"e"} and not suspects.isolating
+
+
 def test_counts_survive_in_the_file_and_its_request_runs_alone_at_once(tmp_path):
     first = Counts()
     first.keep_in(tmp_path / "engine")

@@ -180,6 +180,8 @@ class VllmConfig(EngineConfig):
             raise PydanticCustomError("secret", "engine_args must not hold a secret ({names}): set HF_TOKEN", named)
         if code := sorted(CODE_ARGS & value.keys()):
             raise ValueError(f"engine_args must not name code to import ({', '.join(code)})")
+        if not isinstance(value.get("structured_outputs_config", {}), dict):
+            raise ValueError("engine_args.structured_outputs_config must be a mapping")
         return value
 
     def addresses(self) -> tuple[ModelAddress, ...]:

@@ -74,6 +74,7 @@ def test_what_changes_speed_or_place_does_not(option):
         ({"max_model_len": 5, "dtype": "auto"}, "must not set dtype, max_model_len"),
         ({"speculative_config": {"rejection_sample_method": "synthetic"}}, "must not set speculative_config"),
         ({"spec_method": "ngram"}, "must not set spec_method"),
+        ({"structured_outputs_config": "guidance"}, "structured_outputs_config must be a mapping"),
         ({"hf_token": "hf_abc"}, "must not hold a secret .hf_token.: set HF_TOKEN"),
         *(({name: "some.module"}, f"must not name code to import .{name}.") for name in sorted(CODE_ARGS)),
     ],

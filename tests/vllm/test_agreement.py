@@ -1,8 +1,8 @@
 """Density-ratio rewards of 200 responses from three engines: in process, embedded, and through a server.
 
-In bfloat16 two right engines differ by about 0.07 nats at each token, at random, and by twice that for a copy rounded to
-3 bits: each is as far from float32 as from the other. A tolerance for the mean of a response therefore speaks of
-responses of the usual length, a few hundred tokens, and of a pair of sound models.
+In bfloat16 two right engines differ by about 0.07 nats at each token, at random, and by two to three times that for a
+copy rounded to 3 bits: each is as far from float32 as from the other. A tolerance for the mean of a response therefore
+speaks of responses of the usual length, a few hundred tokens, and of a copy that is not quite so coarse.
 """
 
 from __future__ import annotations

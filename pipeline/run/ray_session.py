@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,8 @@ def ray_session(run: Path, address: str | None, workers: int | None) -> Iterator
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None:
         _stay_alone(token)
+    else:
+        _refuse_unreachable(address)
     import ray  # late: it reads the environment when it is imported
 
     before = Path.cwd()
@@ -51,10 +54,11 @@ def ray_session(run: Path, address: str | None, workers: int | None) -> Iterator
         ray.init(**_options(address, workers))
     except Exception as e:  # noqa: BLE001  Ray raises plain exceptions when a cluster does not start or answer
         token.unlink(missing_ok=True)
-        where = f"the cluster at '{address}' cannot be joined" if address else "a cluster on this machine did not start"
+        if address is not None:
+            raise PrerequisiteError(f"the Ray cluster at '{address}' cannot be joined: {type(e).__name__}: {e}") from e
         raise PrerequisiteError(
-            f"Ray: {where}: {type(e).__name__}: {e}. Ray gives its parts 30 s to start; on a busy machine run the "
-            "command again, and on one node --executor local needs no Ray"
+            f"Ray did not start on this machine: {type(e).__name__}: {e}. It gives its parts 30 s; on a busy machine "
+            "run the command again, or use --executor local, which needs no Ray"
         ) from e
     finally:
         os.chdir(before)
@@ -63,6 +67,25 @@ def ray_session(run: Path, address: str | None, workers: int | None) -> Iterator
     finally:
         ray.shutdown()
         token.unlink(missing_ok=True)
+
+
+def _refuse_unreachable(address: str) -> None:
+    """Try the address once: Ray itself would try for minutes."""
+    if "://" in address:
+        raise PrerequisiteError(
+            f"--ray-address '{address}': Ray's client protocol is not used; run the command on a node of the cluster "
+            "and name its address as host:port, or 'auto'"
+        )
+    host, sign, port = address.rpartition(":")
+    if not sign:
+        return  # 'auto' or another word that Ray knows
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, ValueError) as e:
+        raise PrerequisiteError(
+            f"nothing answers at --ray-address '{address}' ({e}); start a cluster there with 'ray start --head', or "
+            "leave the option out for a cluster of its own on this machine"
+        ) from e
 
 
 def _options(address: str | None, workers: int | None) -> dict[str, Any]:

@@ -166,6 +166,19 @@ def test_without_the_package_the_error_names_the_extra(tmp_path, monkeypatch):
     assert said.code == 2 and "pip install 'prefmill[ray]'" in said.err
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "nothing answers at --ray-address '127.0.0.1:1'"),
+        ("ray://127.0.0.1:10001", "client protocol is not used"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_told_in_seconds(tmp_path, address, said):
+    spread_recipe(tmp_path, 5)
+    done = prefmill(tmp_path, "run", "recipe.yaml", "--executor", "ray", "--ray-address", address)
+    assert done.returncode == 2 and said in done.stderr
+
+
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 """127.0.0.1, the same within IPv6, and ::1, as the kernel writes them."""
 

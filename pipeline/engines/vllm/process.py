@@ -92,11 +92,11 @@ class HostProcess:
             raise EngineError(
                 f"the host of the model was not ready after {timeout_s:.0f} s; {self.last_words()}"
             ) from None
-        if message is None or "failed" in message:  # it ends now: let its last words arrive
-            await asyncio.wait({self._reading}, timeout=1.0)
         if message is None:
+            await self.kill()  # what it started holds its output open; the rest of it is its last words
             raise EngineError(f"the host of the model ended while it started; {self.last_words()}")
         if "failed" in message:
+            await asyncio.wait({self._reading}, timeout=1.0)  # it ends now: let its last words arrive
             kind = PrerequisiteError if message["user"] else EngineError
             raise kind(f"the model was not loaded: {message['failed']}; {self.last_words()}")
         facts: dict[str, Json] = message["ready"]

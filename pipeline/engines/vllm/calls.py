@@ -123,7 +123,7 @@ class Calls:
         self._failure: PipelineError | None = None
         self._fruitless = self._poison_in_a_row = 0
         self._moved_at = 0.0
-        self._hung = False
+        self._hung = self._told_to_end = False
         self._tasks: list[asyncio.Task[None]] = []
         self.figures = Figures()
 
@@ -201,6 +201,8 @@ class Calls:
                 assert self._host is not None
                 reason = await self._listen(self._host)
                 await self._bury(reason)
+                if self._told_to_end:  # the run is probably ending too: no model is loaded meanwhile
+                    await asyncio.sleep(max(self._pauses, default=0.0))
                 await self._start_again()
         except PipelineError as error:
             self._failure = error
@@ -211,11 +213,12 @@ class Calls:
 
     async def _listen(self, host: Host) -> str:
         """Handle messages until the host is gone; return why it went."""
-        self._hung = False
+        self._hung = self._told_to_end = False
         while (message := await host.receive()) is not None:
             if "beat" in message:
                 self._beat(message["beat"])
             elif "dead" in message:
+                self._told_to_end = bool(message.get("told_to_end"))
                 return str(message["dead"])
             else:
                 self._answer(message)
@@ -245,7 +248,10 @@ class Calls:
         self._pump()
 
     async def _bury(self, reason: str) -> None:
-        """Count a death against the requests in flight and put them back in front of those that wait."""
+        """Count a death against the requests in flight and put them back in front of those that wait.
+
+        An engine whose host was told by a signal to end (a node being emptied) did not die of a request.
+        """
         assert self._host is not None
         host, self._host, self._ready = self._host, None, False
         await host.kill()
@@ -253,7 +259,7 @@ class Calls:
         self.figures.next_host()
         calls = [c for c in self._running.values() if not c.future.done()]
         self._running.clear()
-        poison = self._suspects.died([c.key for c in calls])
+        poison = None if self._told_to_end else self._suspects.died([c.key for c in calls])
         again = [c for c in calls if c.key != poison]
         log.warning("engine died (%s) with %d requests in flight; %s", reason, len(calls), host.last_words())
         verdict = RowError("engine.poison", f"the engine died each time it had this request, at last alone: {reason}")

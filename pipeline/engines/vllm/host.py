@@ -100,9 +100,17 @@ class Host:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._inbox: asyncio.Queue[Json] = asyncio.Queue()
         self._dead = asyncio.Event()
+        self._told_to_end = False
 
     async def run(self) -> None:
-        """Serve."""
+        """Serve.
+
+        A signal to end is left to the run, which closes its engines in order. But if the machine is being emptied the
+        engine's own processes get it too, and their death then says nothing about the requests.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._note_signal)
         parts = (self._read(), self._start_requests(), self._beat(), self._dead.wait())
         background = [asyncio.create_task(part) for part in parts]
         try:
@@ -114,6 +122,9 @@ class Host:
                 task.cancel()
             with contextlib.suppress(ConnectionError):
                 await self._link.flush()
+
+    def _note_signal(self) -> None:
+        self._told_to_end = True
 
     async def _read(self) -> None:
         while (message := await self._link.receive()) is not None:
@@ -148,7 +159,8 @@ class Host:
             raise
         except Exception as error:  # noqa: BLE001  the other side decides what an engine's failure means
             if self._worker.is_dead(error):
-                self._link.send({"dead": f"{type(error).__name__}: {error}"})
+                reason = f"{type(error).__name__}: {error}"
+                self._link.send({"dead": reason, "told_to_end": self._told_to_end})
                 self._dead.set()
             else:
                 self._link.send({"id": number, "error": f"{type(error).__name__}: {error}"})

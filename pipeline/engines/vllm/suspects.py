@@ -58,7 +58,8 @@ class Suspects:
     def _queue_known(self, waiting: Collection[str]) -> None:
         queued = {key for group in self._groups for key in group}
         known = [key for key in waiting if key not in queued and self._counts.of(key) >= TWICE]
-        self._groups.extend([key] for key in known)
+        if known:  # known from earlier processes: together, so that a few innocent ones cost one turn
+            self._groups.append(known)
 
     def gone(self, key: str) -> None:
         """Note that a request ended: answered, refused or given up by who asked."""

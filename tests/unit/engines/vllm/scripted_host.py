@@ -4,7 +4,8 @@ It writes its pid and that of a child of its own into the folder STATE at each s
 ready); `blocked` (loading never gives the loop back); `leaves` (ends while it loads); `refuses` (what the user must
 change); `fails` (a fault of its own); `full` and `once` (these two from the second start on); `brief` (dies when it has
 been ready for a moment); `stubborn` (does not end when asked). Prompts with `poison`, `die once`, `hang once`, `freeze
-once`, `dead`, `reject`, `error`, `slow`, `loud` do what they say.
+once`, `dead`, `emptied once` (a signal to end, then the engine is gone), `reject`, `error`, `slow`, `loud` do what they
+say.
 """
 
 from __future__ import annotations
@@ -111,6 +112,10 @@ class ScriptedWorker:
             await asyncio.sleep(0.3)
         if "loud" in text:
             print("x" * 300_000, flush=True)
+        if "emptied once" in text and first_time("emptied"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)
+            raise DeadEngine("the core got the signal too")
         if "dead" in text:
             raise DeadEngine("the core is gone")
         if "reject" in text:

@@ -83,6 +83,22 @@ def test_a_request_known_from_an_earlier_run_runs_alone_first(tmp_path):
     assert figures.deaths == 1
 
 
+def test_known_suspects_run_together_and_are_halved_only_if_they_kill(tmp_path):
+    counts = Counts()
+    for _ in range(2):
+        counts.implicate(["a", "b", "c slow"])
+    replies, figures = run_one(tmp_path, "a", "b", "c slow", "other", counts=counts)
+    assert replies == ["A", "B", "C SLOW", "OTHER"] and figures.deaths == 0
+    assert asked(tmp_path)[-1] == "other"
+
+
+def test_a_death_while_the_machine_is_emptied_implicates_nobody(tmp_path):
+    counts = Counts()
+    replies, figures = run_one(tmp_path, "emptied once", "beside slow", counts=counts)
+    assert replies == ["EMPTIED ONCE", "BESIDE SLOW"] and figures.deaths == 1
+    assert counts.of("emptied once") == counts.of("beside slow") == 0
+
+
 @pytest.mark.parametrize("how", ["hang", "freeze"])
 def test_a_host_without_progress_is_killed_and_its_requests_asked_again(tmp_path, how):
     began = time.monotonic()

@@ -141,7 +141,7 @@ def test_a_dead_engine_is_said_once_and_ends_the_host():
             return told, worker
 
     told, worker = asyncio.run(work())
-    assert told == [{"dead": "Broken: core gone"}]
+    assert told == [{"dead": "Broken: core gone", "told_to_end": False}]
     assert worker.is_shut and worker.aborted == ["long"]
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, PrerequisiteError
 from pipeline.plan.fingerprint import Fingerprint, fingerprint_plan
 from pipeline.plan.plan import Plan, build_plan
 from pipeline.plan.recipe import load_recipe
@@ -95,10 +95,21 @@ def queue_recipe(request: RunRequest, options: SlurmOptions) -> list[Job]:
         PipelineError: as `run_recipe`, before anything runs.
     """
     plan = prepare(request)
+    _refuse_unknown_versions(plan)
     store = RunStore(request.folder(plan.recipe.name))
     fingerprints = fingerprint_plan(plan, request.limit)
     with settled(request, plan, fingerprints, store, for_workers=True) as record:
         return write_jobs(store, record, plan, options, Path.cwd())
+
+
+def _refuse_unknown_versions(plan: Plan) -> None:
+    """Refuse to record a plan whose engines have no version here: the tasks would find another plan and stop."""
+    unknown = [name for name, e in plan.engines.items() if e.devices and e.identity().get("version") is None]
+    if unknown:
+        raise PrerequisiteError(
+            f"engines {', '.join(unknown)}: the package that runs them is not installed on this machine, and its "
+            "version is part of the plan; write the scripts in the environment that the tasks use (no GPU is needed)"
+        )
 
 
 @contextmanager

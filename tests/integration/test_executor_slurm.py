@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
 
 import pytest
 
-from tests.integration.harness import assert_sound, committed, environment, prefmill, view_of
+from tests.integration.harness import ROOT, assert_sound, committed, environment, prefmill, view_of
 from tests.integration.slurm_stub import StubSlurm, lose_node
 from tests.integration.spreading import bytes_of_one_process, spread_recipe, wait_for_commits
 
@@ -140,3 +141,12 @@ def test_what_sbatch_refuses_is_told_with_the_jobs_that_wait(tmp_path, slurm):
     (slurm.folder / "bin/sbatch").write_text("#!/bin/sh\necho invalid partition specified >&2\nexit 1\n")
     done = prefmill(tmp_path / "run", *SLURM, "--submit", env=slurm.env)
     assert done.returncode == 2 and "unit-0.sh': invalid partition specified. Nothing was submitted" in done.stderr
+
+
+def test_a_node_without_the_engine_s_package_records_no_plan_that_tasks_would_refuse(tmp_path):
+    if importlib.util.find_spec("vllm") is not None:
+        pytest.skip("vLLM is installed here")
+    recipe = ROOT / "recipes/gpu/cdr_mistral.yaml"
+    done = prefmill(tmp_path, "run", recipe, "--executor", "slurm", "--run-dir", "run")
+    assert done.returncode == 2 and "engines policy, strong, weak" in done.stderr and "environment" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -71,7 +71,7 @@ def _packages(title: str, names: tuple[str, ...]) -> Iterator[str]:
 
 def _vllm() -> Iterator[str]:
     """Say which vLLM is there, whether it is in the tested range, what it lacks, and which devices it would see."""
-    from pipeline.engines.vllm.devices import visible_devices
+    from pipeline.engines.devices import visible_devices
     from pipeline.engines.vllm.versions import installed, missing_features, range_text
 
     found = installed()

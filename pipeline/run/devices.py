@@ -1,30 +1,12 @@
-"""Which devices there are, and how they are shared out among replicas of a unit's engines."""
+"""How devices are shared out among replicas of a unit's engines."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from pipeline.engines.devices import visible_devices
 from pipeline.errors import PrerequisiteError
-
-_NODE = re.compile(r"nvidia(\d+)")
-
-
-def visible_devices(environment: Mapping[str, str] = os.environ, nodes: Path = Path("/dev")) -> list[str]:
-    """Return names of the devices that may be used: those of CUDA_VISIBLE_DEVICES, else the machine's by number.
-
-    As for CUDA, an empty or negative entry ends the list. No driver library is asked, so that asking costs nothing.
-    """
-    given = environment.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        names = [name.strip() for name in given.split(",")]
-        end = next((i for i, name in enumerate(names) if not name or name.startswith("-")), len(names))
-        return names[:end]
-    found = [_NODE.fullmatch(p.name) for p in nodes.iterdir()] if nodes.is_dir() else []
-    return [str(n) for n in sorted(int(m[1]) for m in found if m)]
 
 
 @dataclass(frozen=True)

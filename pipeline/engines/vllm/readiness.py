@@ -12,11 +12,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.engines.devices import visible_devices
 from pipeline.engines.local.address import ModelFiles, content_digest, resolve
 from pipeline.engines.local.gguf_header import read_context_length
 from pipeline.engines.vllm.arguments import check_engine_args
 from pipeline.engines.vllm.config import Speculative, VllmConfig
-from pipeline.engines.vllm.devices import visible_devices
 from pipeline.engines.vllm.versions import Installed, require_vllm
 from pipeline.errors import PlanError, PrerequisiteError
 from pipeline.types import EngineUse, Json

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.engines.devices import visible_devices
 from pipeline.errors import PrerequisiteError
-from pipeline.run.devices import place, visible_devices
+from pipeline.run.devices import place
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import importlib.util
 
 import pytest
 
+from pipeline.engines.devices import visible_devices
 from pipeline.engines.vllm.arguments import check_engine_args
-from pipeline.engines.vllm.devices import visible_devices
 from pipeline.engines.vllm.versions import (
     Installed,
     installed,

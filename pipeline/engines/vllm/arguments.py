@@ -21,6 +21,11 @@ _HELD_OUTPUT: dict[str, Json] = {"backend": "xgrammar", "disable_any_whitespace"
 """A small model fills free whitespace of JSON with blanks until its tokens are spent; only two backends forbid it."""
 
 
+_ON_CPU: dict[str, Json] = {"enable_chunked_prefill": False, "block_size": 32}
+"""A smaller block than the build's 128 tokens: more of a shared prompt is read from the cache (scoring of siblings with
+prompts of 40 tokens ran 1.19 times as fast)."""
+
+
 def settled_speculation(config: Speculative | None, uses: Sequence[EngineUse]) -> Speculative | None:
     """Resolve `auto`: n-grams of the prompt if every reply that is sampled repeats its prompt, otherwise nothing."""
     if config is None or config.method != "auto":
@@ -90,7 +95,7 @@ def engine_arguments(
         "generation_config": "vllm",
         "disable_log_stats": False,
         "load_format": "safetensors",
-        **({"enable_chunked_prefill": False} if on_cpu and not pooling else {}),
+        **(_ON_CPU if on_cpu and not pooling else {}),
         **config.engine_args,
     }
     if not pooling:

@@ -101,6 +101,7 @@ class Host:
         self._inbox: asyncio.Queue[Json] = asyncio.Queue()
         self._dead = asyncio.Event()
         self._told_to_end = False
+        self._beaten: Mapping[str, int] | None = None
 
     async def run(self) -> None:
         """Serve.
@@ -165,6 +166,7 @@ class Host:
             else:
                 self._link.send({"id": number, "error": f"{type(error).__name__}: {error}"})
         else:
+            self._send_beat()  # before the answer, so that figures read after the last answer are complete
             self._link.send({"id": number, "ok": result})
         finally:
             self._tasks.pop(number, None)
@@ -179,7 +181,15 @@ class Host:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(_BEAT_S)
-            self._link.send({"beat": self._worker.counters()})
+            self._beaten = None
+            self._send_beat()
+
+    def _send_beat(self) -> None:
+        """Say how far the engine is; between two regular beats only if that has changed."""
+        counters = self._worker.counters()
+        if counters != self._beaten:
+            self._beaten = counters
+            self._link.send({"beat": counters})
 
 
 def _prompt_key(message: Mapping[str, Json]) -> str:

@@ -110,8 +110,8 @@ class _RayUnit:
         make_folder(self._store.folder / "workers")
         # the lock of the run folder is ours alone, so whoever left a claim is dead
         await self._scope.threads.files(self._claims.count_deaths_of, None)
-        helpers = [keep_counting(self._totals, self._scope, self._files), self._beat(), self._watch_for_room()]
-        tasks = [asyncio.create_task(h) for h in helpers]
+        beside = [keep_counting(self._totals, self._scope, self._files), self._beat(), self._watch_for_room()]
+        tasks = [asyncio.create_task(h) for h in beside]
         serving = asyncio.create_task(run_together([asyncio.create_task(self._serve(s)) for s in self._seats]))
         stop = asyncio.create_task(self._scope.stop.wait())
         try:

@@ -6,7 +6,6 @@ folder, dtype and arguments as the engine; it prints one line of JSON behind `RE
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -74,8 +73,3 @@ def statistics_of(run: Path, engine: str) -> dict[str, Any]:
     paths = sorted((run / "engines" / engine).glob("*.json"))
     value: dict[str, Any] = json.loads(paths[-1].read_bytes())
     return value
-
-
-def in_loop(work: Any) -> Any:
-    """Run a coroutine to its end."""
-    return asyncio.run(work)

@@ -127,6 +127,11 @@ class GenRequest:
         if sum((self.json_schema is not None, self.regex is not None, bool(self.choices))) > 1:
             raise ValueError("GenRequest: at most one of 'json_schema', 'regex' and 'choices' may be given")
 
+    @property
+    def seed_to_draw(self) -> int:
+        """Return the seed, or one that follows from the request itself where none was given."""
+        return self.seed if self.seed is not None else derive_seed("unseeded", digest_of(self.to_json()))
+
     def to_json(self) -> dict[str, Json]:
         """Return the request as JSON values; equal requests give equal values.
 

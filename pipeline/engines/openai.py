@@ -31,6 +31,7 @@ from pipeline.engines.http.scoring_config import ScoringConfig
 from pipeline.engines.http.tokenization import LocalTokenizer, ServerTokenizer, Spans, load_tokenizer
 from pipeline.engines.http.wire import Transport
 from pipeline.engines.retry import RetryPolicy
+from pipeline.engines.together import all_or_first_error
 from pipeline.errors import EngineError, RowError, Stopped
 from pipeline.types import (
     CHAT,
@@ -254,7 +255,7 @@ class OpenAIEngine(Engine):
             return GenResult(tuple(samples), prompt_tokens, self._name)
         starts = range(0, request.n, size)
         seeds = [None if request.seed is None else derive_seed(request.seed, start) for start in starts]
-        parts = await _together(
+        parts = await all_or_first_error(
             [self._draw(request, min(size, request.n - start), seed) for start, seed in zip(starts, seeds, strict=True)]
         )
         return GenResult(tuple(s for part, _ in parts for s in part), parts[0][1], self._name)
@@ -294,15 +295,3 @@ class OpenAIEngine(Engine):
         assert self._scorer is not None
         logprob, tokens, prompt_tokens = await self._scorer.score(request)
         return ScoreResult(logprob, tokens, prompt_tokens, self._name)
-
-
-async def _together(draws: list[Any]) -> list[tuple[list[Sample], int | None]]:
-    """Run draws at once; the first error ends the others."""
-    tasks = [asyncio.ensure_future(d) for d in draws]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

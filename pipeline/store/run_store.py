@@ -6,7 +6,7 @@
       workers/<name>.json, .log       the same of each worker, and what it said
       claims/<stage>-<fingerprint>/   claims.py
       plans/00001.json                append-only: which fingerprint each stage has, with the documents
-      engines/<engine>/<attempt>.json figures of each process that opened it; `faults` beside them
+      engines/<engine>/<attempt>.json figures of each process that opened it; `deaths.jsonl` beside them
       stages/<stage>/<fingerprint>/   data/, rejects/, commits/, journal/, sealed.json
 
 Rows of two fingerprints lie in two folders, so they can never mix; an old folder stays until it is collected.

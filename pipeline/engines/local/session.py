@@ -21,8 +21,6 @@ from pipeline.types import (
     Sample,
     ScoreRequest,
     ScoreResult,
-    derive_seed,
-    digest_of,
 )
 
 if TYPE_CHECKING:
@@ -195,7 +193,7 @@ class Session:
         for ticket in batch:
             request, progress = ticket.prepared.request, _Progress()
             assert isinstance(request, GenRequest)
-            seed = request.seed if request.seed is not None else derive_seed("unseeded", digest_of(request.to_json()))
+            seed = request.seed_to_draw
             for draw in range(request.n):
                 owners.append((ticket, progress, draw))
                 plans.append(

@@ -183,7 +183,7 @@ class Calls:
         """Start what may start."""
         if not self._ready or self._host is None or not self._waiting:
             return
-        may = self._suspects.startable([c.key for c in self._waiting.values()], [c.key for c in self._running.values()])
+        may = self._suspects.startable([c.key for c in self._waiting.values()], bool(self._running))
         now = asyncio.get_running_loop().time()
         if not self._running:
             self._moved_at = now

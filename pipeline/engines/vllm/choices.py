@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.engines.vllm.scoring import Ask, Ids, Scorer
-from pipeline.types import GenRequest, Sample, derive_seed, digest_of
+from pipeline.types import GenRequest, Sample, derive_seed
 
 if TYPE_CHECKING:
     from pipeline.engines.local.formatting import TextFormat
@@ -29,7 +29,7 @@ async def choose(request: GenRequest, prompt: Ids, text: TextFormat, ask: Ask, s
     else:
         raw = [await scorer.score(prompt, i) for i in ids]
     logprobs = normalised(raw)
-    seed = request.seed if request.seed is not None else derive_seed("unseeded", digest_of(request.to_json()))
+    seed = request.seed_to_draw
     samples = []
     for draw in range(request.n):
         at = drawn(logprobs, request.temperature, derive_seed(seed, draw) / 2**63)

@@ -47,9 +47,9 @@ class Scorer:
         self._running: dict[bytes, asyncio.Future[float]] = {}
         self._known: OrderedDict[bytes, float] = OrderedDict()
         self.path: Literal["ids", "flat"] = "flat"
-        self.counts = {"scored": 0, "scored_once": 0, "scored_again": 0}
+        self.counts = {"scored": 0, "taken_from_equal": 0, "scored_again": 0}
 
-    async def settle(self, probe: Ids) -> None:
+    async def choose_path(self, probe: Ids) -> None:
         """Use the path by ids if this version and runner have it and it agrees with the other on a probe."""
         cut = len(probe) // 2
         prompt, response = probe[:cut], probe[cut:]
@@ -71,12 +71,12 @@ class Scorer:
             return 0.0
         key = _key(prompt, response)
         if key in self._known:
-            self.counts["scored_once"] += 1
+            self.counts["taken_from_equal"] += 1
             return self._known[key]
         while (running := self._running.get(key)) is not None:
             await asyncio.wait({running})
             if not running.cancelled():  # else whoever asked first was aborted: ask in its place
-                self.counts["scored_once"] += 1
+                self.counts["taken_from_equal"] += 1
                 return running.result()
         return await self._first(key, prompt, response)
 

@@ -35,19 +35,19 @@ class Suspects:
         """Return whether suspects have to run apart from the others."""
         return bool(self._alone or self._groups)
 
-    def startable(self, waiting: Collection[str], running: Collection[str]) -> set[str]:
+    def startable(self, waiting: Collection[str], busy: bool) -> set[str]:
         """Return the keys that may start now.
 
         Args:
             waiting: keys of requests that have not started.
-            running: keys of requests in the engine.
+            busy: whether the engine has requests.
         """
         if self._alone:
             return self._alone & set(waiting)
         self._queue_known(waiting)
         if not self._groups:
             return set(waiting)
-        if running:  # let the others end first, so that the next death says something
+        if busy:  # let the others end first, so that the next death says something
             return set()
         while self._groups:
             self._alone = set(self._groups.popleft()) & set(waiting)

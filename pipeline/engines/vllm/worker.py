@@ -7,11 +7,11 @@ module imports vLLM only when `Worker.start` runs.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.engines.together import all_or_first_error
 from pipeline.engines.vllm.counters import Counters
 from pipeline.errors import RowError
 from pipeline.types import (
@@ -25,7 +25,6 @@ from pipeline.types import (
     ScoreRequest,
     ScoreResult,
     derive_seed,
-    digest_of,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class Worker:
         llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), stat_loggers=[counters], usage_context=offline)
         worker = Worker(llm, text, _end_ids(text, generation), settings["name"], counters)
         if settings["task"] == "generate" and settings["score_path"] == "auto":
-            await worker._scorer.settle(text.plain_ids("Ten small boats were waiting at the old harbour wall."))
+            await worker._scorer.choose_path(text.plain_ids("Ten small boats were waiting at the old harbour wall."))
         return worker
 
     def facts(self) -> dict[str, Json]:
@@ -147,8 +146,10 @@ class Worker:
 
             samples = await choose(request, prompt, self._text, self.ask, self._scorer)
         else:
-            seed = request.seed if request.seed is not None else derive_seed("unseeded", digest_of(request.to_json()))
-            samples = await _all([self._draw(request, prompt, derive_seed(seed, i)) for i in range(request.n)])
+            seed = request.seed_to_draw
+            samples = await all_or_first_error(
+                [self._draw(request, prompt, derive_seed(seed, i)) for i in range(request.n)]
+            )
         return GenResult(tuple(samples), len(prompt), self._name)
 
     async def _draw(self, request: GenRequest, prompt: Ids, seed: int) -> Sample:
@@ -239,15 +240,3 @@ def _held_output(options: Mapping[str, Json]) -> Any:
     from vllm.config import StructuredOutputsConfig
 
     return StructuredOutputsConfig(**options)
-
-
-async def _all(draws: Sequence[Any]) -> list[Sample]:
-    """Run draws side by side; the first error ends the others."""
-    tasks = [asyncio.ensure_future(d) for d in draws]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

@@ -22,7 +22,7 @@ def killed(suspects: Suspects, *running: str) -> str | None:
 def test_after_a_first_death_all_are_asked_again_together():
     suspects = fresh()
     assert killed(suspects, "a", "b", "c") is None
-    assert suspects.startable("abcd", []) == set("abcd") and not suspects.isolating
+    assert suspects.startable("abcd", False) == set("abcd") and not suspects.isolating
 
 
 def test_after_a_second_death_halves_run_alone_one_after_the_other():
@@ -30,27 +30,27 @@ def test_after_a_second_death_halves_run_alone_one_after_the_other():
     killed(suspects, *"abcde")
     killed(suspects, *"abcde")
     assert suspects.isolating
-    assert suspects.startable("abcdef", []) == set("abc")
-    assert suspects.startable("def", "abc") == set()
+    assert suspects.startable("abcdef", False) == set("abc")
+    assert suspects.startable("def", True) == set()
     for key in "abc":
         suspects.gone(key)
-    assert suspects.startable("def", []) == set("de")
+    assert suspects.startable("def", False) == set("de")
     suspects.gone("d")
     suspects.gone("e")
-    assert suspects.startable("f", []) == {"f"} and not suspects.isolating
+    assert suspects.startable("f", False) == {"f"} and not suspects.isolating
 
 
 def test_the_half_that_kills_is_halved_until_one_request_is_left():
     suspects = fresh()
     killed(suspects, *"abcd")
     killed(suspects, *"abcd")
-    suspects.startable("abcd", [])
+    suspects.startable("abcd", False)
     assert killed(suspects, "a", "b") is None
-    assert suspects.startable("abcd", []) == {"a"}
+    assert suspects.startable("abcd", False) == {"a"}
     suspects.gone("a")
-    assert suspects.startable("bcd", []) == {"b"}
+    assert suspects.startable("bcd", False) == {"b"}
     assert killed(suspects, "b") == "b"
-    assert suspects.startable("cd", []) == {"c", "d"}
+    assert suspects.startable("cd", False) == {"c", "d"}
 
 
 def test_a_lone_request_is_poison_at_its_second_death():
@@ -63,13 +63,13 @@ def test_only_those_in_flight_both_times_are_suspects():
     suspects = fresh()
     killed(suspects, *"ab")
     killed(suspects, *"bcd")
-    assert suspects.startable("abcd", []) == {"b"}
+    assert suspects.startable("abcd", False) == {"b"}
 
 
 def test_a_death_with_nothing_in_flight_accuses_nobody():
     suspects = fresh()
     assert [killed(suspects), killed(suspects), killed(suspects)] == [None] * 3
-    assert suspects.startable("a", []) == {"a"} and not suspects.isolating
+    assert suspects.startable("a", False) == {"a"} and not suspects.isolating
 
 
 def test_equal_requests_share_a_key_and_count_once_for_each_death():
@@ -82,25 +82,25 @@ def test_suspects_wait_until_the_others_have_ended():
     suspects = fresh()
     killed(suspects, "a", "b")
     killed(suspects, "a", "b")
-    assert suspects.startable("ab", ["other"]) == set()
-    assert suspects.startable("ab", []) == {"a"}
+    assert suspects.startable("ab", True) == set()
+    assert suspects.startable("ab", False) == {"a"}
 
 
 def test_a_suspect_that_was_given_up_holds_nobody_back():
     suspects = fresh()
     killed(suspects, *"abcd")
     killed(suspects, *"abcd")
-    assert suspects.startable("cde", []) == {"c", "d"}
+    assert suspects.startable("cde", False) == {"c", "d"}
     suspects.gone("c")
     suspects.gone("d")
-    assert suspects.startable("e", []) == {"e"}
+    assert suspects.startable("e", False) == {"e"}
 
 
 def test_suspects_that_nobody_asks_for_any_more_hold_nobody_back():
     suspects = fresh()
     killed(suspects, "a", "b")
     killed(suspects, "a", "b")
-    assert suspects.startable("e", []) == {"e"} and not suspects.isolating
+    assert suspects.startable("e", False) == {"e"} and not suspects.isolating
 
 
 def test_counts_survive_in_the_file_and_its_request_runs_alone_at_once(tmp_path):
@@ -112,7 +112,7 @@ def test_counts_survive_in_the_file_and_its_request_runs_alone_at_once(tmp_path)
     second.keep_in(tmp_path / "engine")
     suspects = Suspects(second)
     assert (second.of("a"), second.of("b"), second.of("c")) == (2, 1, 0)
-    assert suspects.startable("abc", []) == {"a"}
+    assert suspects.startable("abc", False) == {"a"}
     assert suspects.died(["a"]) == "a"
 
 
@@ -148,7 +148,7 @@ def simulate(data: st.DataObject, requests: list[str], poison: set[str]) -> tupl
     suspects, waiting, running = fresh(), list(requests), []
     answered, rejected, deaths = [], [], 0
     while waiting or running:
-        start = suspects.startable(waiting, running)
+        start = suspects.startable(waiting, bool(running))
         running += [key for key in waiting if key in start]
         waiting = [key for key in waiting if key not in start]
         assert running, "nothing runs and nothing may start"

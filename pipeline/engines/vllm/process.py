@@ -7,31 +7,20 @@ notices when the run is gone, however that happened. Its output goes to the log,
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import logging
 import os
-import re
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
 
 from pipeline.engines.vllm.link import Link
+from pipeline.engines.vllm.process_log import ProcessLog
 from pipeline.errors import EngineError, PrerequisiteError
 from pipeline.types import Json
 
 log = logging.getLogger("prefmill.engine.vllm")
-
-_LINES_KEPT = 200
-_LINES_QUOTED = 12
-_CHUNK_BYTES = 1 << 16
-_LONGEST_LINE = 4000
-"""Characters of a line that are kept."""
-_NOISE = ("INFO ", "DEBUG ", "WARNING ")
-_LINE_END = re.compile(r"\r\n|\n|\r")
-"""Progress bars end their lines with a carriage return."""
 
 MODULE = "pipeline.engines.vllm.host"
 HOST_COMMAND = (sys.executable, "-P", "-m", MODULE)
@@ -44,8 +33,9 @@ class HostProcess:
     def __init__(self, process: asyncio.subprocess.Process, link: Link, grace_s: float) -> None:
         """Take a running process, the line to it (`start` makes both), and how long it may take to end."""
         self._process, self._link, self._grace_s = process, link, grace_s
-        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
-        self._reading = asyncio.create_task(self._read_output())
+        assert process.stdout is not None
+        self._output = ProcessLog(log, f"host {process.pid}")
+        self._reading = asyncio.create_task(self._output.read(process.stdout))
 
     @staticmethod
     async def start(
@@ -116,10 +106,8 @@ class HostProcess:
         return await self._link.receive()
 
     def last_words(self) -> str:
-        """Return the last lines it wrote, those of plain information left out, fit for an error text."""
-        told = [line for line in self._lines if not any(mark in line[:60] for mark in _NOISE)]
-        lines = (told or list(self._lines))[-_LINES_QUOTED:]
-        return "its last words: " + " | ".join(lines) if lines else "it said nothing"
+        """Return what it said of errors, or its last lines, fit for an error text."""
+        return self._output.last_words()
 
     async def stop(self) -> None:
         """Ask it to end, then kill what is left of its group."""
@@ -137,23 +125,6 @@ class HostProcess:
         self._link.close()
         await asyncio.wait({self._reading}, timeout=1.0)
         self._reading.cancel()
-
-    async def _read_output(self) -> None:
-        """Read all it writes, whatever the length of a line: a host whose output nobody reads stands still."""
-        assert self._process.stdout is not None
-        decoder, rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
-        with contextlib.suppress(ConnectionError):
-            while raw := await self._process.stdout.read(_CHUNK_BYTES):
-                *lines, rest = _LINE_END.split(rest + decoder.decode(raw))
-                self._take(lines)
-                rest = rest[:_LONGEST_LINE]
-        self._take([rest])
-
-    def _take(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            if kept := line[:_LONGEST_LINE].rstrip():
-                self._lines.append(kept)
-                log.debug("host %d: %s", self._process.pid, kept)
 
 
 async def _spawn(command: Sequence[str], end: int, environment: Mapping[str, str]) -> asyncio.subprocess.Process:

@@ -14,10 +14,10 @@ import re
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pipeline.engines.vllm.process_log import ProcessLog
 from pipeline.engines.vllm.server_guard import GRACE_S
 from pipeline.errors import EngineError, PipelineError, PrerequisiteError
 
@@ -25,16 +25,7 @@ log = logging.getLogger("prefmill.engine.vllm_server")
 
 GUARD: Final = (sys.executable, "-P", "-m", "pipeline.engines.vllm.server_guard")
 
-_LINES_KEPT = 200
-_LINES_QUOTED = 8
-_ERRORS_KEPT = 20
-_ERRORS_QUOTED = 4
 _LOOK_S = 0.05
-_LINE_QUOTED = 1000
-_NOISE = ("INFO ", "DEBUG ", "WARNING ", "nanobind: ", " - leaked ", " - ... skipped")
-_ERROR = re.compile(r"(^|[\s.])\w*(Error|Exception): \S|\berror: |Value error, |No module named")
-_PREFIX = re.compile(r"^\([^)]*\) ERROR [-\d]+ [:\d]+ \[[^]]*\] |^\s+")
-"""What vLLM puts before each line of a traceback that it logs."""
 _OURS_TO_SOLVE = re.compile(r"address already in use", re.I)
 _USER_CAN_SOLVE: Final = (
     (
@@ -73,9 +64,9 @@ class ServerProcess:
     def __init__(self, process: asyncio.subprocess.Process, lifeline: int) -> None:
         """Take the guard's process and the writing end of its pipe."""
         self._process, self._lifeline = process, lifeline
-        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
-        self._errors: deque[str] = deque(maxlen=_ERRORS_KEPT)
-        self._reading = asyncio.create_task(self._read_output())
+        assert process.stdout is not None
+        self._output = ProcessLog(log, f"server {process.pid}")
+        self._reading = asyncio.create_task(self._output.read(process.stdout))
 
     @staticmethod
     async def start(command: Sequence[str], environment: Mapping[str, str]) -> ServerProcess:
@@ -116,19 +107,15 @@ class ServerProcess:
             await asyncio.sleep(_LOOK_S)
 
     def last_words(self) -> str:
-        """Return the errors it wrote last, or else its last lines but for plain information; fit for an error text."""
-        if self._errors:
-            return "its last errors: " + " | ".join(list(self._errors)[-_ERRORS_QUOTED:])
-        told = [line for line in self._lines if line and not _is_noise(line)]
-        lines = (told or list(self._lines))[-_LINES_QUOTED:]
-        return "its last words: " + " | ".join(lines) if lines else "it said nothing"
+        """Return what it said of errors, or its last lines, fit for an error text."""
+        return self._output.last_words()
 
     def why_it_ended(self) -> PipelineError:
         """Return the error for a server that ended before it was healthy, by what it said.
 
         A busy port is an `EngineError`, worth another start; what the user must change is a `PrerequisiteError`.
         """
-        said = "\n".join(self._errors)
+        said = "\n".join(self._output.errors)
         what = "the server ended while it started"
         if not _OURS_TO_SOLVE.search(said):
             for pattern, advice in _USER_CAN_SOLVE:
@@ -157,30 +144,3 @@ class ServerProcess:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
-
-    async def _read_output(self) -> None:
-        """Read for as long as anybody holds the other end: a server whose log is not read stands still."""
-        assert self._process.stdout is not None
-        rest = b""
-        while chunk := await self._process.stdout.read(2**16):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > 2**16:
-                lines, rest = [*lines, rest], b""
-            for raw in lines:
-                self._note(raw)
-        self._note(rest)
-
-    def _note(self, raw: bytes) -> None:
-        line = raw.decode("utf-8", "replace").rstrip()[:_LINE_QUOTED]
-        if not line:
-            return
-        log.debug("server %d: %s", self._process.pid, line)
-        self._lines.append(line)
-        if _ERROR.search(line) and not _is_noise(line):
-            error = _PREFIX.sub("", line)
-            if error not in self._errors:
-                self._errors.append(error)
-
-
-def _is_noise(line: str) -> bool:
-    return any(mark in line[:60] for mark in _NOISE)

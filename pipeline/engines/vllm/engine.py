@@ -100,7 +100,7 @@ class VllmEngine(Engine):
 
     def check(self) -> None:
         """Raise `PrerequisiteError` (or `PlanError` for the context) for what can be seen before weights load."""
-        readiness.check(self.config, self._speculative, self._uses)
+        readiness.check(self.config, self._speculative, self._uses, lambda: self._revision)
 
     def identity(self) -> dict[str, Json]:
         """Return what changes replies; hashes local files once, loads no model."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.engines.devices import visible_devices
@@ -39,13 +39,16 @@ _STATED_SCALED = frozenset({"default", "su", "longrope", "llama3", "yarn", "deep
 _INDEX = "model.safetensors.index.json"
 
 
-def check(config: VllmConfig, speculative: Speculative | None, uses: Sequence[EngineUse]) -> None:
+def check(
+    config: VllmConfig, speculative: Speculative | None, uses: Sequence[EngineUse], digest: Callable[[], str]
+) -> None:
     """Raise for the first thing that is missing or does not fit.
 
     Args:
         config: the options.
         speculative: as settled when planning.
         uses: what the recipe binds the engine to.
+        digest: returns the content digest of local model files; asked only for a pinned one, as it reads them all.
 
     Raises:
         PrerequisiteError: vLLM, an argument, a model, a package or a device.
@@ -54,7 +57,7 @@ def check(config: VllmConfig, speculative: Speculative | None, uses: Sequence[En
     found = require_vllm()
     check_engine_args(config.engine_args, found)
     files = resolve(config.model, config.revision)
-    _check_files(config.model, config.revision, files)
+    _check_files(config.model, config.revision, files, digest)
     _check_model_context(config, files, uses)
     if speculative is not None:
         _check_speculation(speculative)
@@ -74,17 +77,16 @@ def check_context(model: str, context: int, uses: Iterable[EngineUse]) -> None:
             )
 
 
-def _check_files(model: str, revision: str | None, files: ModelFiles) -> None:
+def _check_files(model: str, revision: str | None, files: ModelFiles, digest: Callable[[], str]) -> None:
     if files.kind == "hub":
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             _check_cached(model, revision, _cached_folder(files, revision))
         return
     if files.kind == "folder" and files.path is not None and (lacking := _missing_weights(files.path)):
         raise PrerequisiteError(f"model '{model}': the folder lacks {lacking}; copy the model again")
-    digest = content_digest(files) if revision is not None else None
-    if revision != digest:
+    if revision is not None and revision != digest():
         raise PrerequisiteError(
-            f"model '{model}': its content has SHA-256 {digest}, but the recipe's revision is {revision}; these are "
+            f"model '{model}': its content has SHA-256 {digest()}, but the recipe's revision is {revision}; these are "
             "other files than the recipe was made with"
         )
 
@@ -166,7 +168,8 @@ def _check_speculation(speculative: Speculative) -> None:
     if speculative.method == "suffix":
         _need(("arctic_inference",), "for 'speculative: {method: suffix}' (pip install arctic-inference==0.1.1)")
     if speculative.model is not None:
-        _check_files(speculative.model, speculative.revision, resolve(speculative.model, speculative.revision))
+        files = resolve(speculative.model, speculative.revision)
+        _check_files(speculative.model, speculative.revision, files, lambda: content_digest(files))
 
 
 def _need(packages: Sequence[str], what_for: str) -> None:

@@ -148,7 +148,7 @@ from pipeline.errors import PrerequisiteError
 config = VllmConfig(model="owner/name", revision="{commit}")
 print(model_context(resolve(config.model, config.revision), config.revision))
 try:
-    check(config, None, ())
+    check(config, None, (), str)
 except PrerequisiteError as error:
     print(error)
 """

@@ -3,9 +3,20 @@
 from pipeline.engines.base import Engine
 from pipeline.errors import EngineError, PrerequisiteError, RowError, Stopped
 from pipeline.ids import child_id, content_id, lineage_id
-from pipeline.prompts import Prompt
+from pipeline.prompts import Prompt, shipped_prompts
+from pipeline.quoting import Quoted, quote
 from pipeline.schema import MESSAGES, columns
-from pipeline.stage import BoundEngine, RowStage, Source, Stage, StageContext, TableResult, TableStage
+from pipeline.stage import (
+    BoundEngine,
+    ReportTable,
+    RowStage,
+    Source,
+    Stage,
+    StageBooks,
+    StageContext,
+    TableResult,
+    TableStage,
+)
 from pipeline.types import (
     CHAT,
     CHOICE,
@@ -62,7 +73,9 @@ __all__ = [
     "PoolResult",
     "PrerequisiteError",
     "Prompt",
+    "Quoted",
     "Reject",
+    "ReportTable",
     "Row",
     "RowError",
     "RowStage",
@@ -71,6 +84,7 @@ __all__ = [
     "ScoreResult",
     "Source",
     "Stage",
+    "StageBooks",
     "StageConfig",
     "StageContext",
     "Stopped",
@@ -84,4 +98,6 @@ __all__ = [
     "digest_of",
     "lineage_id",
     "messages_of",
+    "quote",
+    "shipped_prompts",
 ]

@@ -134,6 +134,16 @@ def data_folder(name: str) -> Path:
     )
 
 
+def shipped_prompts() -> dict[str, Prompt]:
+    """Return every template that prefmill ships, by `<stage>/<name>.v<N>`, sorted.
+
+    Raises:
+        RecipeError: if a file is malformed or the folder is missing.
+    """
+    paths = sorted(data_folder("prompts").glob("*/*.md"))
+    return {f"{p.parent.name}/{p.stem}": load_prompt(p.parent.name, p.stem) for p in paths}
+
+
 def load_prompt(stage: str, name: str, folder: Path | None = None) -> Prompt:
     """Load `<stage>/<name>.md` from the shipped templates, or `<name>.md` from a third party's folder.
 

@@ -47,6 +47,9 @@ class BoundEngine(Protocol):
     def identity_digest(self) -> str:
         """Return the digest of all that changes the engine's replies; equal digests mean equal engines."""
 
+    def offers(self, capability: str) -> bool:
+        """Return whether the engine has a capability that the stage named under `optional_capabilities`."""
+
     @property
     def model(self) -> str:
         """Return the model's name and revision as rows record it."""
@@ -69,6 +72,42 @@ class StageContext(Protocol):
         """Return the 63-bit seed of (run seed, stage, row, draw)."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """One table of a stage's report; a cell is text, a number or None."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Json, ...], ...]
+    note: str | None = None
+    """What a reader must know to read it right: how an expectation was computed, what is not counted."""
+
+
+class StageBooks(Protocol):
+    """What is committed of a stage, for its report."""
+
+    @property
+    def rows_in(self) -> int:
+        """Return how many rows it was given."""
+
+    @property
+    def rows_out(self) -> int:
+        """Return how many rows it gave."""
+
+    @property
+    def rejects(self) -> Mapping[str, int]:
+        """Return the number of rejects by code."""
+
+    def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the stage's rows with the given columns, in order."""
+
+    def input_rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows it was given with the given columns, in order; none for a source."""
+
+    def rejected(self) -> Iterator[Reject]:
+        """Yield its rejects, each with the row as the stage refused it."""
+
+
 class Stage(ABC):
     """What every stage declares.
 
@@ -82,6 +121,10 @@ class Stage(ABC):
         prompt_names: templates used, `<name>.v<N>`, each a file `prompts/<stage>/<name>.v<N>.md`.
         prompt_folder: where a third party keeps its templates; None for the ones shipped with prefmill.
         lineage: columns of an output row that hold ids of the rows it was made from.
+        filters: True if setting rows aside is its purpose: no share of rejects is too high unless the recipe says so on
+            the stage itself.
+        optional_capabilities: what it asks of an engine only where that engine offers it (`BoundEngine.offers`), by
+            role; the fingerprint keeps which of them were offered.
         copies_prompt: True if the engine's replies repeat long parts of its prompts, as a rewriting does; an engine
             may then propose tokens from the prompt.
     """
@@ -92,15 +135,32 @@ class Stage(ABC):
     prompt_folder: ClassVar[Path | None] = None
     lineage: ClassVar[tuple[str, ...]] = ("id",)
     copies_prompt: ClassVar[bool] = False
+    filters: ClassVar[bool] = False
 
     inputs: pa.Schema = pa.schema([])
     outputs: pa.Schema = pa.schema([])
     engine_roles: Mapping[str, str] = {}
     prompt_names: Sequence[str] = ()
+    optional_capabilities: Mapping[str, Sequence[str]] = {}
 
     def __init__(self, config: StageConfig) -> None:
         """Keep the config; a stage whose columns depend on it sets `inputs` and `outputs` here."""
         self.config = config
+
+    def digest(self) -> Mapping[str, Json]:
+        """Return what identifies the content of files it reads besides its rows; empty if it reads none.
+
+        Raises:
+            PrerequisiteError: if such a file is not there or cannot be read.
+        """
+        return {}
+
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Return tables about what it did, computed from what is committed; none unless a stage has something to say.
+
+        Called for a run in any state. It must not depend on anything but the books and the config.
+        """
+        return ()
 
 
 class Source(Stage):

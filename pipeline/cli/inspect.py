@@ -1,10 +1,11 @@
-"""Commands that look at a run: status, trace, verify."""
+"""Commands that look at a run: status, report, trace, verify."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ _SILENT_SECONDS = 30.0
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(status)
+    app.command()(report)
     app.command()(trace)
     app.command()(verify)
 
@@ -63,6 +65,38 @@ def status(run: RunArgument, json_: JsonOption = False) -> None:
     print_table(["stage", "shards", "rows in", "rows out", "rejects"], rows)
     for name, figures in engines.items():
         typer.echo(described(name, figures))
+
+
+def report(
+    run: RunArgument,
+    stage: Annotated[str | None, typer.Option(help="Only this stage.", show_default=False)] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Show what stages report about their own work: coverage, duplicates, matches with benchmarks, masked data."""
+    from pipeline.publish.stage_reports import stage_reports
+    from pipeline.store.manifest import open_run
+
+    view = open_run(run)
+    reports = stage_reports(view, stage)
+    if json_:
+        print_json({i: [asdict(t) for t in tables] for i, tables in reports.items()})
+        return
+    for stage_id, tables in reports.items():
+        for table in tables:
+            typer.echo(f"\n{stage_id}: {table.title}")
+            print_table(list(table.headings), [[_cell(c) for c in row] for row in table.rows])
+            if table.note:
+                typer.echo(table.note)
+    if not reports:
+        typer.echo(f"no stage of run '{view.name}' has more to say than 'prefmill status'")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else clip(str(value), 100)
 
 
 def working(folder: Path) -> list[dict[str, Any]]:

@@ -56,6 +56,10 @@ class Engine(ABC):
     def capabilities(self) -> frozenset[str]:
         """Return what it offers under this config: `chat`, `score_tokens`, `json_schema`, `choice`, `embed`, ..."""
 
+    def offers(self, capability: str) -> bool:
+        """Return whether it offers a capability."""
+        return capability in self.capabilities()
+
     def settle(self, uses: Sequence[EngineUse]) -> None:  # noqa: B027  most engines resolve nothing
         """Resolve options that depend on what the recipe uses the engine for; called once, when planning.
 

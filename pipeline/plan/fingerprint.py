@@ -76,7 +76,19 @@ def _document(plan: Plan, planned: PlannedStage, identities: Mapping[str, Json],
     if isinstance(stage, Source):
         document["source"] = dict(stage.digest())
         document["limit"] = limit
+    else:
+        document |= _further(plan, planned)
     return document
+
+
+def _further(plan: Plan, planned: PlannedStage) -> dict[str, Json]:
+    """Return what only some stages depend on; absent for the others, so that their fingerprints stay what they are."""
+    files = dict(planned.stage.digest())
+    offered = {
+        role: [c for c in sorted(wanted) if plan.engines[planned.roles[role]].offers(c)]
+        for role, wanted in planned.stage.optional_capabilities.items()
+    }
+    return ({"files": files} if files else {}) | ({"offered": offered} if offered else {})
 
 
 def _lineage(planned: PlannedStage) -> tuple[str, ...]:

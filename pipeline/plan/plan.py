@@ -122,7 +122,6 @@ def _plan_stage(
     if upstream:
         _check_columns(spec, stage, upstream, schema_in)
     _check_declaration(where, stage)
-    rate = recipe.limits.max_reject_rate if spec.max_reject_rate is None else spec.max_reject_rate
     return PlannedStage(
         spec.id,
         stage,
@@ -131,8 +130,14 @@ def _plan_stage(
         _prompts(where, spec, stage, folder),
         schema_in,
         output_schema(stage, schema_in),
-        rate,
+        _max_reject_rate(recipe, spec, stage),
     )
+
+
+def _max_reject_rate(recipe: Recipe, spec: StageSpec, stage: AnyStage) -> float:
+    if spec.max_reject_rate is not None:
+        return spec.max_reject_rate
+    return 1.0 if stage.filters else recipe.limits.max_reject_rate
 
 
 def _build_stage(where: str, spec: StageSpec, folder: Path) -> AnyStage:

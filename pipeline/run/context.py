@@ -40,6 +40,10 @@ class JournaledEngine:
         self._slot, self._journal, self._stop, self._pacer, self._progress = slot, journal, stop, pacer, progress
         self.model, self.identity_digest = slot.model, slot.identity_digest
 
+    def offers(self, capability: str) -> bool:
+        """Return whether the engine offers a capability."""
+        return self._slot.engine.offers(capability)
+
     async def generate(self, request: GenRequest) -> GenResult:
         """Sample, once over all interruptions."""
         engine = self._slot

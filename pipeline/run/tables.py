@@ -98,7 +98,7 @@ class TableNode(Node):
         return checked, check_table(self.planned.id, self.stage, table, checked)
 
     def _full_rows(self, table: pa.Table, rejects: object) -> list[Reject]:
-        """Put the original row into rejects that name only an id."""
+        """Put the original row under what rejects say: an id at least, and evidence in fields of its own."""
         assert isinstance(rejects, list | tuple)
         if all(r.row.keys() == set(table.column_names) for r in rejects):
             return list(rejects)
@@ -106,7 +106,7 @@ class TableNode(Node):
         out = []
         for r in rejects:
             at = position.get(r.row.get("id"))
-            row = r.row if at is None else table.slice(at, 1).to_pylist()[0]
+            row = r.row if at is None else {**table.slice(at, 1).to_pylist()[0], **r.row}
             out.append(Reject(row, r.code, r.message))
         return out
 

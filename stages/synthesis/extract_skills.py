@@ -14,8 +14,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from pipeline.api import CHAT, Message, Reject, Row, RowError, RowStage, StageConfig, StageContext, columns
-from stages.synthesis.asking import Asking, ask
-from stages.synthesis.lists import Item, normalised, parse_list
+from stages.replies.asking import Asking, ask
+from stages.replies.lists import Item, normalised, parse_list
 
 _DRAWS_PER_QUESTION = 1000
 _TOPICS, _QUERY_TYPES, _FIRST_SKILLS = 0, 1, 2

@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from stages.synthesis.asking import Unusable
+from stages.replies.asking import Unusable
 
 _LABEL = r"(?:instruction|query)"
 _HEADER = re.compile(rf"^[ \t]*#{{1,6}}[ \t]*\**{_LABEL}\**[ \t]*:?\**[ \t]*(.*)$", re.IGNORECASE | re.MULTILINE)

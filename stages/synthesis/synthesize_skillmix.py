@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pipeline.api import CHAT, MESSAGES, Message, Reject, Row, RowStage, StageConfig, StageContext, columns
-from stages.synthesis.asking import Answer, Asking, Parsed, Unusable, ask
+from stages.replies.asking import Answer, Asking, Parsed, Unusable, ask
 from stages.synthesis.instructions import Instruction, parse_instruction, shares_words
 
 _DRAWS_PER_TURN = 1000

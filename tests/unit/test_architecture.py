@@ -16,6 +16,7 @@ CONTRACT = {
     "ids",
     "plain_yaml",
     "prompts",
+    "quoting",
     "registry",
     "schema",
     "stage",

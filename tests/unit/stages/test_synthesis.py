@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.api import EngineError, GenResult, PrerequisiteError, Sample
 from pipeline.testing import ScriptedContext, process_row, process_table, raises_row_error, scripted_engine
-from stages.synthesis.asking import Asking, Unusable, ask
+from stages.replies.asking import Asking, Unusable, ask
+from stages.replies.lists import Item, normalised, parse_list
 from stages.synthesis.extract_skills import ExtractSkills, ExtractSkillsConfig
 from stages.synthesis.instructions import parse_instruction
-from stages.synthesis.lists import Item, normalised, parse_list
 from stages.synthesis.plan_skillmix import PlanSkillmix, PlanSkillmixConfig
 from stages.synthesis.skill_draws import balanced_types, iid_types, release_sets, unrepeated_sets
 from stages.synthesis.synthesize_skillmix import SynthesizeSkillmix, SynthesizeSkillmixConfig

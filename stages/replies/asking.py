@@ -5,11 +5,11 @@ A reply that was cut off is never parsed. Knows nothing about what is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pipeline.api import BoundEngine, GenRequest, Message, RowError
+from pipeline.api import BoundEngine, GenRequest, Json, Message, RowError
 
 Parsed = TypeVar("Parsed")
 
@@ -18,7 +18,8 @@ Parsed = TypeVar("Parsed")
 class Asking:
     """How to ask: the engine, the options shared by all turns, and the first part of the reject codes.
 
-    With temperature 0 another seed gives the same reply, so one attempt is enough.
+    With temperature 0 another seed gives the same reply, so one attempt is enough. `json_schema` holds the reply to a
+    schema; only for an engine that offers it.
     """
 
     engine: BoundEngine
@@ -26,6 +27,8 @@ class Asking:
     max_tokens: int
     attempts: int
     area: str
+    json_schema: Mapping[str, Json] | None = None
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,14 @@ async def ask(
     problem = Unusable("no attempt was made")
     for attempt in range(how.attempts):
         result = await how.engine.generate(
-            GenRequest(messages=messages, max_tokens=how.max_tokens, temperature=how.temperature, seed=seed(attempt))
+            GenRequest(
+                messages=messages,
+                max_tokens=how.max_tokens,
+                temperature=how.temperature,
+                top_p=how.top_p,
+                seed=seed(attempt),
+                json_schema=how.json_schema,
+            )
         )
         try:
             return Answer(result.text, _read(result.text, result.finish_reason, how.max_tokens, parse), attempt + 1)

@@ -1,0 +1,15 @@
+"""Under way in this branch: not usable yet."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pipeline.api import Source, StageConfig
+
+
+class LoadDocuments(Source):
+    """Under way."""
+
+    name: ClassVar[str] = "load_documents"
+    version: ClassVar[int] = 1
+    config_type: ClassVar[type[StageConfig]] = StageConfig

@@ -1,0 +1,98 @@
+"""Cases of the stages of the main job."""
+
+import json
+
+FILES = {"in.jsonl": json.dumps({"prompt": "Why?"}) + "\n"}
+ONE_VALUE = {("score_logprobs", "conditioning")}
+
+
+def candidate(i, reward):
+    return {
+        "id": f"r{i}",
+        "prompt_id": "p",
+        "prompt": [{"role": "user", "content": "Why?"}],
+        "response": f"Because {i}.",
+        "reward": reward,
+    }
+
+
+NAMED = [("skill", "weighing"), ("skill", "sequencing"), ("query_type", "how_to")]
+PLAN_ROWS = [
+    {"id": str(i), "kind": kind, "name": name, "definition": None, "examples": []}
+    for i, (kind, name) in enumerate(NAMED)
+]
+PROMPT = [{"role": "user", "content": "Name a river."}]
+
+CASES = {
+    "load_prompts": (
+        {"path": "in.jsonl"},
+        [],
+        None,
+        {
+            "path": "other.jsonl",
+            "dataset": {"dataset": "a/b", "revision": "abc", "path": None},
+            "revision": {"dataset": "a/b", "revision": "abd", "path": None},
+            "config_name": {"dataset": "a/b", "revision": "abc", "config_name": "x", "path": None},
+            "split": "test",
+            "column": "text",
+            "id_column": "key",
+            "keep_columns": {"topic": "string"},
+            "base_folder": "elsewhere",
+        },
+    ),
+    "load_domains": ({"domains": ["a"]}, [], None, {"domains": ["b"]}),
+    "extract_skills": (
+        {},
+        {"id": "d", "domain": "gardening"},
+        None,
+        {"topics": 2, "skills_per_topic": 2, "query_types": 2, "temperature": 0.1, "max_tokens": 9, "attempts": 1},
+    ),
+    "plan_skillmix": ({"n": 1}, PLAN_ROWS, None, {"n": 2, "k": 1, "query_type_sampling": "iid", "sampler": "release"}),
+    "synthesize_skillmix": (
+        {},
+        {"id": "p", "skills": ["weighing", "sequencing"], "query_type": "how_to", "query_type_definition": None},
+        None,
+        {"mode": "one_turn", "temperature": 0.1, "max_tokens": 9, "attempts": 1},
+    ),
+    "sample_responses": (
+        {},
+        {"id": "p", "prompt": PROMPT},
+        None,
+        {"n": 2, "temperature": 0.1, "top_p": 0.5, "max_tokens": 9, "stop": ["x"], "system": "Hi.", "logprobs": False},
+    ),
+    "score_logprobs": (
+        {},
+        {"id": "r", "prompt": PROMPT, "response": "The Danube."},
+        None,
+        {"column": "other", "include_eos": False, "reuse": False},
+    ),
+    "density_ratio": (
+        {},
+        [{"id": "r", "strong_logprob": -1.0, "weak_logprob": -2.0}],
+        None,
+        {
+            "numerator": "a",
+            "denominator": "b",
+            "normalize": "per_byte",
+            "column": "x",
+            "guard_low_likelihood": {"guard_low_likelihood": True, "normalize": "per_own_token"},
+            "guard_repetition": {"guard_repetition": True, "normalize": "per_own_token"},
+            "sigmoid_temperature": 0.03,
+        },
+    ),
+    "select_pairs": (
+        {},
+        [candidate(0, 0.1), candidate(1, 0.7), candidate(2, 0.4)],
+        None,
+        {
+            "score": "other",
+            "rule": "margin",
+            "min_margin": 0.5,
+            "max_pairs_per_prompt": 2,
+            "ties": "drop",
+            "min_candidates": 3,
+            "allow_truncated_chosen": True,
+            "drop_truncated": True,
+        },
+    ),
+}

@@ -38,6 +38,8 @@ class Candidates:
     groups: Groups
     scores: FloatArray
     truncated: BoolArray
+    barred: BoolArray
+    """Which ones an earlier stage found unfit to be chosen."""
     texts: pa.Array
     prompt_ids: pa.Array
 
@@ -117,7 +119,7 @@ def by_margin(candidates: Candidates, options: Options, _seed: Seed) -> Choice:
     groups, scores = candidates.groups, candidates.scores
     chosen_ok, rejected_ok = _allowed(candidates, options)
     top = best(scores, chosen_ok, groups)
-    codes = _codes(candidates, options, top, worst(scores, rejected_ok & (scores < groups.spread(top.value)), groups))
+    codes = _codes(candidates, options, top, _lowest(candidates, options, top))
     found: list[tuple[int, int, int]] = []
     for prompt in np.flatnonzero(codes == OK):
         start, end = candidates.span(prompt)
@@ -131,9 +133,22 @@ def by_margin(candidates: Candidates, options: Options, _seed: Seed) -> Choice:
 
 
 def _allowed(candidates: Candidates, options: Options) -> tuple[BoolArray, BoolArray]:
+    """Return which candidates may be chosen, and which may be rejected."""
+    chosen_ok, rejected_ok = _whole_enough(candidates, options)
+    return chosen_ok & ~candidates.barred, rejected_ok
+
+
+def _whole_enough(candidates: Candidates, options: Options) -> tuple[BoolArray, BoolArray]:
     anyone = np.ones(len(candidates.scores), dtype=bool)
     complete = ~candidates.truncated
     return anyone if options.allow_truncated_chosen else complete, complete if options.drop_truncated else anyone
+
+
+def _lowest(candidates: Candidates, options: Options, top: Extreme) -> Extreme:
+    """Return the worst candidate of each prompt that may be rejected and scores lower than the best."""
+    groups, scores = candidates.groups, candidates.scores
+    _, rejected_ok = _whole_enough(candidates, options)
+    return worst(scores, rejected_ok & (scores < groups.spread(top.value)), groups)
 
 
 def _codes(candidates: Candidates, options: Options, top: Extreme, bottom: Extreme) -> NDArray[np.str_]:
@@ -144,10 +159,22 @@ def _codes(candidates: Candidates, options: Options, top: Extreme, bottom: Extre
     codes = np.full(len(groups.counts), OK, dtype="<U19")
     if options.ties == "drop" and options.rule != "margin":
         codes[top.tied > 1] = "pairs.tie"
-    codes[~np.isfinite(bottom.value)] = "pairs.all_truncated"
+    pairless = ~np.isfinite(bottom.value)
+    codes[pairless] = "pairs.all_truncated"
+    if candidates.barred.any():
+        codes[pairless & _barring_tells(candidates, options, top)] = "pairs.all_filtered"
     codes[equal & np.isfinite(top.value)] = "pairs.tie"
     codes[groups.counts < options.min_candidates] = "pairs.too_few"
     return codes
+
+
+def _barring_tells(candidates: Candidates, options: Options, top: Extreme) -> BoolArray:
+    """Return which prompts would have a pair, or at least one candidate that may be chosen, if none were barred."""
+    chosen_ok, _ = _whole_enough(candidates, options)
+    freed = best(candidates.scores, chosen_ok, candidates.groups)
+    paired = np.isfinite(_lowest(candidates, options, freed).value)
+    tells: BoolArray = paired | (np.isfinite(freed.value) & ~np.isfinite(top.value))
+    return tells
 
 
 def _break_ties(

@@ -1,22 +1,38 @@
 """Choose a chosen and a rejected response for each prompt.
 
 Rules: `best_worst` (SimPO's on-policy recipe), `best_random` (CDR, arXiv:2411.02481, after UltraFeedback-binarized,
-but with a seeded draw), `margin` (all pairs far enough apart). The stage does not know where the score comes from.
+but with a seeded draw), `margin` (all pairs far enough apart). Filters bear on the chosen side only, as in Olmo 3
+(arXiv:2512.13961, 5.3.1): what may not be chosen may still be rejected. The stage does not know where the score comes
+from, nor why a candidate may not be chosen.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pipeline.api import MESSAGES, Reject, StageConfig, StageContext, TableResult, TableStage, columns, lineage_id
+from pipeline.api import (
+    MESSAGES,
+    PrerequisiteError,
+    Reject,
+    StageConfig,
+    StageContext,
+    TableResult,
+    TableStage,
+    columns,
+    lineage_id,
+)
 from stages.selection.pairing import BoolArray, FloatArray, Groups, IntArray, group_rows
 from stages.selection.rules import OK, Candidates, Choice, Options, best_against_one, by_margin
+from stages.sources.records import ARROW_TYPES, ColumnType
+
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 _MESSAGES = {
     "pairs.too_few": "{n} candidates with a finite score; expected at least {min_candidates}",
@@ -24,13 +40,30 @@ _MESSAGES = {
     "pairs.margin": "the widest margin of {n} candidates is below min_margin {min_margin:.6g}",
     "pairs.identical": "{n} candidates; every one scored lower than the best has the same text",
     "pairs.all_truncated": "{n} candidates; those that were cut off (finish_reason 'length') leave no pair",
+    "pairs.all_filtered": "{n} candidates; those that may not be chosen (may_be_chosen) leave no pair",
 }
+_PAIR_COLUMNS = columns(
+    id=str,
+    prompt_id=str,
+    prompt=MESSAGES,
+    chosen=str,
+    rejected=str,
+    chosen_id=str,
+    rejected_id=str,
+    score_chosen=float,
+    score_rejected=float,
+    margin=float,
+    tied=int,
+    candidates=int,
+    candidate_ids=list[str],
+    rule=str,
+)
 
 
 class SelectPairsConfig(StageConfig):
     """Options of `select_pairs`."""
 
-    score: str = Field("reward", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    score: ColumnName = "reward"
     rule: Literal["best_worst", "best_random", "margin"] = "best_worst"
     min_margin: float = Field(0.0, ge=0)
     """Least difference of scores; 0 asks for any difference, equal scores are never a pair."""
@@ -42,13 +75,32 @@ class SelectPairsConfig(StageConfig):
     allow_truncated_chosen: bool = False
     drop_truncated: bool = False
     """Keep cut-off responses out of the rejected side too."""
+    carry: Mapping[ColumnName, ColumnType] = {}
+    """Columns of candidates to keep, with their types: `turn` becomes `chosen_turn` and `rejected_turn`."""
+    prompt_columns: Mapping[ColumnName, ColumnType] = {}
+    """Columns that all candidates of a prompt share, with their types; kept under their names, from the chosen one."""
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> SelectPairsConfig:
+        unlike = sorted(n for n in self.carry if self.prompt_columns.get(n, self.carry[n]) != self.carry[n])
+        if unlike:
+            raise ValueError(f"'carry' and 'prompt_columns' give '{unlike[0]}' different types; name one")
+        made = [f"{side}_{name}" for name in self.carry for side in ("chosen", "rejected")]
+        taken = set(_PAIR_COLUMNS.names)
+        for option, names in (("carry", made), ("prompt_columns", list(self.prompt_columns))):
+            twice = sorted(taken.intersection(names))
+            if twice:
+                raise ValueError(f"'{option}' would make column '{twice[0]}', which a pair already has; leave it out")
+            taken |= set(names)
+        return self
 
 
 class SelectPairs(TableStage):
     """Makes one row per pair from the candidates of a prompt, wherever in the shard they lie.
 
-    A column `finish_reason`, if there is one, tells which responses were cut off. `tied` counts the candidates
-    that share the best score. Of several pairs of one prompt only the first names its candidates.
+    A column `finish_reason`, if there is one, tells which responses were cut off; a boolean column `may_be_chosen`
+    tells which ones may only be rejected (false or null), as `filter_responses` writes it. `tied` counts the
+    candidates that share the best score. Of several pairs of one prompt only the first names its candidates.
 
     Reject codes (each candidate of the prompt, but the first two):
         pairs.nonfinite: the candidate's score is null, NaN or infinite; the others of its prompt go on.
@@ -58,39 +110,29 @@ class SelectPairs(TableStage):
         pairs.margin: no two candidates are `min_margin` apart.
         pairs.identical: only candidates with the text of the chosen one score lower.
         pairs.all_truncated: responses that were cut off leave no pair.
+        pairs.all_filtered: there would be a pair if all responses were allowed by `may_be_chosen`.
     """
 
     name: ClassVar[str] = "select_pairs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     config_type: ClassVar[type[StageConfig]] = SelectPairsConfig
     scope: ClassVar[Literal["shard", "dataset"]] = "shard"
     accounting: ClassVar[Literal["rows", "groups", "derived"]] = "groups"
     lineage: ClassVar[tuple[str, ...]] = ("candidate_ids",)
 
-    outputs = columns(
-        id=str,
-        prompt_id=str,
-        prompt=MESSAGES,
-        chosen=str,
-        rejected=str,
-        chosen_id=str,
-        rejected_id=str,
-        score_chosen=float,
-        score_rejected=float,
-        margin=float,
-        tied=int,
-        candidates=int,
-        candidate_ids=list[str],
-        rule=str,
-    )
+    outputs = _PAIR_COLUMNS
 
     config: SelectPairsConfig
 
     def __init__(self, config: SelectPairsConfig) -> None:
-        """Read the score column that the config names."""
+        """Read the score column and the further columns that the config names."""
         super().__init__(config)
-        scored: dict[str, Any] = {config.score: float}
-        self.inputs = columns(id=str, prompt_id=str, prompt=MESSAGES, response=str, **scored)
+        kept = {name: ARROW_TYPES[kind] for name, kind in {**config.carry, **config.prompt_columns}.items()}
+        named: dict[str, Any] = {config.score: float, **kept}
+        self.inputs = columns(**{"id": str, "prompt_id": str, "prompt": MESSAGES, "response": str, **named})
+        carried = {f"{side}_{n}": kept[n] for n in config.carry for side in ("chosen", "rejected")}
+        shared = {n: kept[n] for n in config.prompt_columns}
+        self.outputs = pa.schema([*_PAIR_COLUMNS, *columns(**carried), *columns(**shared)])
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Group candidates by prompt and apply the rule."""
@@ -98,7 +140,9 @@ class SelectPairs(TableStage):
         rejects = _row_rejects(table, loaded)
         if not len(loaded.groups.rows):
             return TableResult(self.outputs.empty_table(), rejects)
-        candidates = Candidates(loaded.groups, loaded.scores, loaded.truncated, loaded.texts, loaded.prompt_ids)
+        candidates = Candidates(
+            loaded.groups, loaded.scores, loaded.truncated, loaded.barred, loaded.texts, loaded.prompt_ids
+        )
         config = self.config
         options = Options(
             config.rule,
@@ -138,6 +182,8 @@ class SelectPairs(TableStage):
                 pa.array(groups.counts[choice.prompt]),
                 _candidate_ids(ids, groups, choice),
                 pa.repeat(self.config.rule, len(chosen)),
+                *(_one(table.column(n)).take(at) for n in self.config.carry for at in (chosen, rejected)),
+                *(_one(table.column(n)).take(chosen) for n in self.config.prompt_columns),
             ],
             schema=self.outputs,
         )
@@ -164,11 +210,12 @@ class SelectPairs(TableStage):
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A table's columns as the rules want them; `scores` and `truncated` in grouped order, `texts` in table order."""
+    """A table's columns as the rules want them; the first three arrays in grouped order, the others in table order."""
 
     groups: Groups
     scores: FloatArray
     truncated: BoolArray
+    barred: BoolArray
     texts: pa.Array
     prompt_ids: pa.Array
     incomplete: BoolArray
@@ -184,7 +231,14 @@ def _load(table: pa.Table, score: str) -> _Loaded:
     picked = prompt_ids if len(rows) == table.num_rows else prompt_ids.take(pa.array(rows))
     groups = group_rows(picked, rows)
     return _Loaded(
-        groups, scores[groups.rows], _truncated(table)[groups.rows], texts, prompt_ids, ~complete, complete & ~finite
+        groups,
+        scores[groups.rows],
+        _truncated(table)[groups.rows],
+        _barred(table)[groups.rows],
+        texts,
+        prompt_ids,
+        ~complete,
+        complete & ~finite,
     )
 
 
@@ -193,6 +247,16 @@ def _truncated(table: pa.Table) -> BoolArray:
         return np.zeros(table.num_rows, dtype=bool)
     hits: BoolArray = pc.fill_null(pc.equal(table.column("finish_reason"), "length"), False).to_numpy()
     return hits
+
+
+def _barred(table: pa.Table) -> BoolArray:
+    if "may_be_chosen" not in table.schema.names:
+        return np.zeros(table.num_rows, dtype=bool)
+    allowed = table.column("may_be_chosen")
+    if not pa.types.is_boolean(allowed.type):
+        raise PrerequisiteError(f"column 'may_be_chosen' holds {allowed.type}; expected true or false. Rename it")
+    barred: BoolArray = pc.invert(pc.fill_null(allowed, False)).to_numpy()
+    return barred
 
 
 def _row_rejects(table: pa.Table, loaded: _Loaded) -> list[Reject]:

@@ -5,17 +5,6 @@ import json
 FILES = {"in.jsonl": json.dumps({"prompt": "Why?"}) + "\n"}
 ONE_VALUE = {("score_logprobs", "conditioning")}
 
-
-def candidate(i, reward):
-    return {
-        "id": f"r{i}",
-        "prompt_id": "p",
-        "prompt": [{"role": "user", "content": "Why?"}],
-        "response": f"Because {i}.",
-        "reward": reward,
-    }
-
-
 NAMED = [("skill", "weighing"), ("skill", "sequencing"), ("query_type", "how_to")]
 PLAN_ROWS = [
     {"id": str(i), "kind": kind, "name": name, "definition": None, "examples": []}
@@ -78,21 +67,6 @@ CASES = {
             "guard_low_likelihood": {"guard_low_likelihood": True, "normalize": "per_own_token"},
             "guard_repetition": {"guard_repetition": True, "normalize": "per_own_token"},
             "sigmoid_temperature": 0.03,
-        },
-    ),
-    "select_pairs": (
-        {},
-        [candidate(0, 0.1), candidate(1, 0.7), candidate(2, 0.4)],
-        None,
-        {
-            "score": "other",
-            "rule": "margin",
-            "min_margin": 0.5,
-            "max_pairs_per_prompt": 2,
-            "ties": "drop",
-            "min_candidates": 3,
-            "allow_truncated_chosen": True,
-            "drop_truncated": True,
         },
     ),
 }

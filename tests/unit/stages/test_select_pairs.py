@@ -8,14 +8,18 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from pipeline.api import lineage_id
+from pipeline.api import PrerequisiteError, lineage_id
 from pipeline.testing import ScriptedContext, process_table
 from stages.selection.pairing import group_rows, ordered_pairs, same_text, same_texts
 from stages.selection.select_pairs import SelectPairs, SelectPairsConfig
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden/vectors/golden_pair_selection.json").read_text("utf-8"))
 FINISH = pa.schema([("id", pa.string()), ("finish_reason", pa.string())])
+
+FILTERED = pa.schema([*FINISH, ("may_be_chosen", pa.bool_())])
+RULES = ["best_worst", "best_random", "margin"]
 
 
 def row(prompt, i, reward, text=None, cut=False):
@@ -87,13 +91,73 @@ def test_a_cut_off_response_is_never_chosen_but_may_be_rejected():
     assert pairs(rows, allow_truncated_chosen=True) == [("a0", "a3")]
 
 
-@pytest.mark.parametrize("rule", ["best_worst", "best_random", "margin"])
+@pytest.mark.parametrize("rule", RULES)
 def test_cut_off_responses_that_leave_no_pair_are_named(rule):
     rows = [row("a", 0, 0.9, cut=True), row("a", 1, 0.1, cut=True), row("b", 0, 0.9, cut=True), row("b", 1, 0.1)]
     assert codes(rows, rule=rule) == dict.fromkeys(["a0", "a1", "b0", "b1"], "pairs.all_truncated")
 
 
-@pytest.mark.parametrize("rule", ["best_worst", "best_random", "margin"])
+def marked(prompt, *candidates):
+    """Return candidates given as (reward, may_be_chosen) or (reward, may_be_chosen, cut)."""
+    return [row(prompt, i, s, cut=bool(cut)) | {"may_be_chosen": ok} for i, (s, ok, *cut) in enumerate(candidates)]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_may_not_be_chosen_may_still_be_rejected(rule):
+    rows = marked("a", (0.9, False), (0.5, True), (0.1, False)) + marked("b", (0.9, None), (0.5, True), (0.2, None))
+    table = run(rows, FILTERED, rule=rule).table
+    found = zip(table["chosen_id"].to_pylist(), table["rejected_id"].to_pylist(), strict=True)
+    assert list(found) == [("a1", "a2"), ("b1", "b2")]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_prompts_whose_pairs_only_the_filter_forbids_are_named(rule):
+    rows = [
+        *marked("none", (0.9, False), (0.1, None)),
+        *marked("low", (0.9, False), (0.1, True)),
+        *marked("both", (0.9, False), (0.5, True, "cut"), (0.1, True)),
+        *marked("equal", (0.5, False), (0.5, False)),
+        *marked("cut", (0.9, False, "cut"), (0.1, False, "cut")),
+        *marked("tie", (0.5, True), (0.5, False)),
+    ]
+    by_prompt = {r.row["prompt_id"]: r.code for r in run(rows, FILTERED, rule=rule).rejects}
+    assert by_prompt == dict.fromkeys(["none", "low", "both", "equal"], "pairs.all_filtered") | {
+        "cut": "pairs.all_truncated",
+        "tie": "pairs.tie",
+    }
+
+
+def test_a_column_may_be_chosen_that_is_not_true_or_false_ends_the_run():
+    rows = [r | {"may_be_chosen": "yes"} for r in prompt_rows("a", [0.1, 0.9])]
+    with pytest.raises(PrerequisiteError, match="holds string; expected true or false"):
+        run(rows, pa.schema([*FINISH, ("may_be_chosen", pa.string())]))
+
+
+def test_columns_of_candidates_and_of_the_prompt_are_carried():
+    rows = [r | {"turn": i, "tags": [f"t{i}"], "topic": "x"} for i, r in enumerate(prompt_rows("a", [0.5, 0.9, 0.1]))]
+    carry, shared = {"turn": "int", "tags": "list<string>"}, {"topic": "string"}
+    table = run(rows, carry=carry, prompt_columns=shared).table
+    names = ["chosen_turn", "rejected_turn", "chosen_tags", "rejected_tags", "topic"]
+    assert table.select(names).to_pylist() == [dict(zip(names, (1, 2, ["t1"], ["t2"], "x"), strict=True))]
+    assert table.schema.field("chosen_turn").type == pa.int64()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"carry": {"id": "string"}}, "'carry' would make column 'chosen_id'"),
+        ({"prompt_columns": {"prompt_id": "string"}}, "'prompt_columns' would make column 'prompt_id'"),
+        ({"carry": {"turn": "int"}, "prompt_columns": {"chosen_turn": "int"}}, "would make column 'chosen_turn'"),
+        ({"carry": {"turn": "int"}, "prompt_columns": {"turn": "string"}}, "give 'turn' different types"),
+        ({"carry": {"no name": "int"}}, "should match pattern"),
+    ],
+)
+def test_columns_that_cannot_be_carried_are_refused(wrong, text):
+    with pytest.raises(ValidationError, match=text):
+        SelectPairsConfig(**wrong)
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_equal_scores_are_never_a_pair(rule):
     assert codes(prompt_rows("a", [0.5, 0.5]), rule=rule) == {"a0": "pairs.tie", "a1": "pairs.tie"}
 
@@ -139,7 +203,11 @@ def test_a_candidate_without_prompt_id_or_response_is_rejected():
 
 def test_no_usable_candidate_gives_an_empty_table_of_the_declared_type():
     result = run(prompt_rows("a", [None, None]))
-    assert result.table.schema.equals(SelectPairs.outputs) and not result.table.num_rows and len(result.rejects) == 2
+    assert (
+        result.table.schema.equals(SelectPairs(SelectPairsConfig()).outputs)
+        and not result.table.num_rows
+        and len(result.rejects) == 2
+    )
 
 
 def test_equal_texts_are_never_a_pair():
@@ -197,19 +265,27 @@ def test_ordered_pairs_by_hand():
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans(), st.sampled_from(["x", "y", "x ", "z"])),
+        st.tuples(
+            st.integers(0, 5),
+            st.integers(0, 3),
+            st.booleans(),
+            st.sampled_from(["x", "y", "x ", "z"]),
+            st.sampled_from([True, True, False, None]),
+        ),
         max_size=40,
     ),
-    st.sampled_from(["best_worst", "best_random", "margin"]),
+    st.sampled_from(RULES),
     st.sampled_from(["drop", "first", "random"]),
     st.booleans(),
     st.booleans(),
 )
 def test_every_candidate_is_named_once_and_every_pair_obeys_the_rules(items, rule, ties, chosen_cut, drop_cut):
-    rows = [row(f"p{p}", i, None if s == 3 else float(s), text, cut) for i, (p, s, cut, text) in enumerate(items)]
-    result = run(
-        rows, rule=rule, ties=ties, allow_truncated_chosen=chosen_cut, drop_truncated=drop_cut, max_pairs_per_prompt=3
-    )
+    rows = [
+        row(f"p{p}", i, None if s == 3 else float(s), text, cut) | {"may_be_chosen": ok}
+        for i, (p, s, cut, text, ok) in enumerate(items)
+    ]
+    options = {"rule": rule, "ties": ties, "allow_truncated_chosen": chosen_cut, "drop_truncated": drop_cut}
+    result = run(rows, FILTERED, max_pairs_per_prompt=3, **options)
     found = result.table.to_pylist()
     named = [i for p in found for i in p["candidate_ids"]] + [r.row["id"] for r in result.rejects]
     assert sorted(named) == sorted(r["id"] for r in rows)
@@ -218,7 +294,7 @@ def test_every_candidate_is_named_once_and_every_pair_obeys_the_rules(items, rul
         chosen, rejected = by_id[pair["chosen_id"]], by_id[pair["rejected_id"]]
         assert chosen["reward"] > rejected["reward"] and chosen["prompt_id"] == rejected["prompt_id"]
         assert chosen["response"].split() != rejected["response"].split()
-        assert chosen["finish_reason"] == "stop" or chosen_cut
+        assert chosen["may_be_chosen"] and (chosen["finish_reason"] == "stop" or chosen_cut)
         assert rejected["finish_reason"] == "stop" or not drop_cut
         assert (pair["chosen"], pair["rejected"]) == (chosen["response"], rejected["response"])
 

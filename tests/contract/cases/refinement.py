@@ -1,0 +1,32 @@
+"""Cases of refinement, response filters and the choice of pairs."""
+
+
+def candidate(i, reward):
+    return {
+        "id": f"r{i}",
+        "prompt_id": "p",
+        "prompt": [{"role": "user", "content": "Why?"}],
+        "response": f"Because {i}.",
+        "reward": reward,
+    }
+
+
+CASES = {
+    "select_pairs": (
+        {},
+        [candidate(0, 0.1), candidate(1, 0.7), candidate(2, 0.4)],
+        None,
+        {
+            "score": "other",
+            "rule": "margin",
+            "min_margin": 0.5,
+            "max_pairs_per_prompt": 2,
+            "ties": "drop",
+            "min_candidates": 3,
+            "allow_truncated_chosen": True,
+            "drop_truncated": True,
+            "carry": {"response": "string"},
+            "prompt_columns": {"topic": "string"},
+        },
+    ),
+}

@@ -3,8 +3,8 @@
 Documents and replies of models are data. `quote` sets them between two lines that carry a nonce: 16 hex digits from a
 seed, a label and the text itself. A text cannot hold its own nonce, since a change of the text changes the nonce, so it
 cannot close its own quotation even if the recipe and its seed are known. What looks like a control token of a chat
-template (`<|im_start|>`, `[INST]`, `</s>`) is set apart by a zero-width joiner, so that it stays plain text in every
-tokenizer, also behind a server whose tokenizer we do not see. Nothing else of the text is changed.
+template (`<|im_start|>`, `[INST]`, `</s>`) is set apart by a word joiner (U+2060, no width), so that it stays plain
+text in every tokenizer, also behind a server whose tokenizer we do not see. Nothing else of the text is changed.
 
 It does not judge what a text says: `suspicious` is only the count of control tokens and of lines that pretend to be
 such a delimiter.
@@ -22,7 +22,8 @@ _CONTROL = re.compile(
     r"<\|[^|<>\n]{1,60}\|>"
     r"|<\uff5c[^\uff5c<>\n]{1,60}\uff5c>"
     r"|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk|mask)>"
-    r"|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT)\]",
+    r"|<(?:bos|eos|pad|unk)_token>|</?(?:think|tools|tool_call|tool_response)>|<(?:start|end)_of_image>"
+    r"|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT|THINK|TOOL_CONTENT)\]",
     re.IGNORECASE,
 )
 _DELIMITER = re.compile(r"^[ \t]*(?:BEGIN|END) [A-Z]{1,40} [0-9a-f]{16}[ \t]*$", re.MULTILINE)

@@ -191,6 +191,10 @@ def _check_declaration(where: str, stage: AnyStage) -> None:
         raise PlanError(f"{where}: stage '{stage.name}' declares {sorted(taken)} as outputs; the runner sets them")
     if not keeps_columns(stage) and not isinstance(stage, Source) and "id" not in made:
         raise PlanError(f"{where}: stage '{stage.name}' makes new rows, so its outputs must have 'id'")
+    for role in stage.optional_capabilities.keys() - stage.engine_roles.keys():
+        raise PlanError(
+            f"{where}: stage '{stage.name}' asks role '{role}' for more than it needs, but has no such role"
+        )
 
 
 def output_schema(stage: AnyStage, schema_in: pa.Schema) -> pa.Schema:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.errors import PrerequisiteError
+from pipeline.errors import PipelineError, PrerequisiteError, StageBug
 from pipeline.registry import stage_class
 from pipeline.stage import ReportTable, Stage
 from pipeline.store.manifest import RunView, StageView
@@ -42,23 +42,26 @@ class CommittedBooks:
 
     def rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the committed rows, shard by shard."""
-        return _batches(self.stage, columns)
+        for table in self.stage.tables(list(columns)):
+            yield from table.to_batches()
 
     def input_rows(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of the stage before it, shard by shard."""
-        upstream = self.stage.upstream
-        return iter(()) if upstream is None else _batches(self.view.stages[upstream], columns)
+        """Yield the rows that the committed shards were made from, shard by shard."""
+        name = self.stage.upstream
+        if name is None or not self.stage.records:
+            return
+        upstream = self.view.stages[name]
+        done = {r.shard for r in self.stage.records}
+        for record in upstream.records:
+            if self.stage.document["barrier"] or record.shard in done:
+                table = upstream.store.read(record, list(columns))
+                yield from () if table is None else table.to_batches()
 
     def rejected(self) -> Iterator[Reject]:
         """Yield the rejects, shard by shard."""
         for table in self.stage.reject_tables():
             for row in table.select(["row", "code", "message"]).to_pylist():
                 yield Reject(json.loads(row["row"]), row["code"], row["message"])
-
-
-def _batches(stage: StageView, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    for table in stage.tables(list(columns)):
-        yield from table.to_batches()
 
 
 def stage_reports(view: RunView, only: str | None = None) -> dict[str, Sequence[ReportTable]]:
@@ -69,7 +72,10 @@ def stage_reports(view: RunView, only: str | None = None) -> dict[str, Sequence[
         only: one stage's id; all stages unless given.
 
     Raises:
-        PrerequisiteError: if there is no such stage, or if a stage is not installed here in the version that ran.
+        PlanError: if a stage is not installed here.
+        PrerequisiteError: if there is no such stage, or if another version of a stage is installed than the one that
+            ran.
+        StageBug: if a stage's report fails on what is committed.
     """
     if only is not None and only not in view.stages:
         raise PrerequisiteError(f"run '{view.name}' has no stage '{only}'; its stages: {', '.join(view.stages)}")
@@ -88,4 +94,10 @@ def _report(view: RunView, stage: StageView) -> Sequence[ReportTable]:
             f"stage '{stage.id}' was run as version {document['version']} of '{cls.name}'; version {cls.version} is "
             "installed and may count differently. Run it again, or install the version that ran"
         )
-    return cls(cls.config_type.model_validate(document["config"])).report(CommittedBooks(view, stage))
+    made = cls(cls.config_type.model_validate(document["config"]))
+    try:
+        return made.report(CommittedBooks(view, stage))
+    except PipelineError:
+        raise
+    except Exception as e:
+        raise StageBug(f"the report of stage '{stage.id}' ({cls.name}) raised {type(e).__name__}: {e}") from e

@@ -6,12 +6,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pipeline.errors import RowError
 from pipeline.plan.plan import PlannedStage
 from pipeline.prompts import Prompt
 from pipeline.run.control import EngineSlot, Pacer, StageProgress, StopFlag
+from pipeline.stage import Stage
 from pipeline.store.journal import Journal
 from pipeline.types import (
     GenRequest,
@@ -30,18 +31,42 @@ NOT_JOURNALED = frozenset({"engine.exhausted"})
 """Rejects that came from outside the request: a resumed run tries these rows again."""
 
 
+class Offers(NamedTuple):
+    """What a stage may ask of one of its roles: what it needs, and what it uses where offered."""
+
+    role: str
+    capabilities: frozenset[str]
+
+
+def offers_of(stage: Stage, role: str) -> Offers:
+    """Return what a stage may ask of a role."""
+    return Offers(role, frozenset({stage.engine_roles[role], *stage.optional_capabilities.get(role, ())}))
+
+
 class JournaledEngine:
     """An engine as one shard of one stage sees it: answers from the journal first, records what it gets."""
 
     def __init__(
-        self, slot: EngineSlot, journal: Journal, stop: StopFlag, pacer: Pacer, progress: StageProgress
+        self,
+        slot: EngineSlot,
+        journal: Journal,
+        stop: StopFlag,
+        pacer: Pacer,
+        progress: StageProgress,
+        may_ask: Offers,
     ) -> None:
         """Bind a slot to a shard's journal."""
+        self._may_ask = may_ask
         self._slot, self._journal, self._stop, self._pacer, self._progress = slot, journal, stop, pacer, progress
         self.model, self.identity_digest = slot.model, slot.identity_digest
 
     def offers(self, capability: str) -> bool:
-        """Return whether the engine offers a capability."""
+        """Return whether the engine offers a capability; an offer that the fingerprint does not keep is not told."""
+        if capability not in self._may_ask.capabilities:
+            raise ValueError(
+                f"capability '{capability}' is not among what the stage may ask role '{self._may_ask.role}' for; "
+                "name it in optional_capabilities, so that the fingerprint keeps whether it was offered"
+            )
         return self._slot.engine.offers(capability)
 
     async def generate(self, request: GenRequest) -> GenResult:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.errors import PipelineError, RowError, StageBug
 from pipeline.ids import child_id
 from pipeline.plan.plan import PlannedStage
-from pipeline.run.context import JournaledEngine, RunContext
+from pipeline.run.context import JournaledEngine, RunContext, offers_of
 from pipeline.run.control import run_together
 from pipeline.run.node import Node, RunScope, ShardFeed
 from pipeline.run.prior import PriorOutcome, prior_outcomes
@@ -141,7 +141,9 @@ class RowNode(Node):
     def _context(self, journal: Journal) -> RunContext:
         slots = {role: self.scope.slots[name] for role, name in self.planned.roles.items()}
         engines = {
-            role: JournaledEngine(slot, journal, self.scope.stop, self.scope.pacer, self.progress)
+            role: JournaledEngine(
+                slot, journal, self.scope.stop, self.scope.pacer, self.progress, offers_of(self.stage, role)
+            )
             for role, slot in slots.items()
         }
         return RunContext(self.planned, self.scope.plan.recipe.seed, engines)

@@ -34,10 +34,11 @@ def _named(stage: TableStage, table: pa.Table) -> pa.ChunkedArray:
 
 
 def _check_cover(stage_id: str, stage: TableStage, given: pa.Table, accounted: pa.ChunkedArray, *, exact: bool) -> None:
-    known = pc.sum(pc.is_in(accounted, value_set=given.column("id"))).as_py() or 0
-    foreign = len(accounted) - known
-    twice = len(accounted) - pc.count_distinct(accounted).as_py()
-    lost = given.num_rows - (len(accounted) - twice - foreign) if exact else 0
+    known = accounted.filter(pc.is_in(accounted, value_set=given.column("id")))
+    foreign = len(accounted) - len(known)
+    distinct = pc.count_distinct(known).as_py()
+    twice = len(known) - distinct
+    lost = given.num_rows - distinct if exact else 0
     if foreign or twice or lost:
         raise StageBug(
             f"stage '{stage_id}' ({stage.name}) was given {given.num_rows} rows and must account for each exactly once "

@@ -6,8 +6,10 @@ Arrow works without the interpreter lock, so shards are processed in `limits.tab
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import PipelineError, PlanError, StageBug
 from pipeline.plan.plan import PlannedStage
@@ -97,18 +99,15 @@ class TableNode(Node):
         checked = TableResult(kept, self._full_rows(table, result.rejects))
         return checked, check_table(self.planned.id, self.stage, table, checked)
 
-    def _full_rows(self, table: pa.Table, rejects: object) -> list[Reject]:
+    def _full_rows(self, table: pa.Table, rejects: Sequence[Reject]) -> list[Reject]:
         """Put the original row under what rejects say: an id at least, and evidence in fields of its own."""
-        assert isinstance(rejects, list | tuple)
-        if all(r.row.keys() == set(table.column_names) for r in rejects):
-            return list(rejects)
-        position = {row_id: i for i, row_id in enumerate(table.column("id").to_pylist())}
-        out = []
-        for r in rejects:
-            at = position.get(r.row.get("id"))
-            row = r.row if at is None else {**table.slice(at, 1).to_pylist()[0], **r.row}
-            out.append(Reject(row, r.code, r.message))
-        return out
+        if any(not isinstance(r.row.get("id"), str) for r in rejects):
+            raise StageBug(f"stage '{self.planned.id}' ({self.stage.name}) rejected a row without saying its 'id'")
+        names = set(table.column_names)
+        lacking = pa.array([r.row["id"] for r in rejects if not names <= r.row.keys()], pa.string())
+        chosen = table.filter(pc.is_in(table.column("id"), value_set=lacking)) if len(lacking) else table.slice(0, 0)
+        originals = {row["id"]: row for batch in chosen.to_batches() for row in batch.to_pylist()}
+        return [Reject({**originals.get(r.row["id"], {}), **r.row}, r.code, r.message) for r in rejects]
 
 
 class DatasetNode(TableNode):

@@ -1,0 +1,139 @@
+"""Measure how much of a text is not prose: links, navigation, markup, repeated lines, placeholders of deleted posts.
+
+Plain counting, no model, no paper: in the spirit of the line rules of C4 and Gopher, kept to what can be explained in
+a sentence. It does not know what is on topic, advertising, or well written, and it does not know code: a post that is
+mostly code passes unless its letters are few.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+_PLACEHOLDER = re.compile(
+    r"[\[(<{]\s*(?:deleted|removed|withheld|content (?:deleted|removed)|"
+    r"(?:deleted|removed) by (?:user|author|moderators?|reddit|admins?)|removed too many subs|gone)[\s.]*[\])>}]",
+    re.IGNORECASE,
+)
+_EDITS = re.compile(r"^\W*(?:edit(?:ed)?|update)\b.*$", re.IGNORECASE | re.MULTILINE)
+_LINK = re.compile(
+    r"!?\[(?P<shown>[^\[\]\n]{0,300})\]\(\s*<?[^\s()]{0,2000}(?:\([^\s()]{0,200}\)[^\s()]{0,2000})?>?[^()\n]{0,200}\)"
+    r"|<?\b(?:https?://|ftp://|www\.)[^\s<>]{1,3000}>?",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>|&(?:[a-z]{2,8}|#\d{1,6});|[|*_#=~`>\\+-]+")
+_MENU = re.compile(
+    r"\W*(?:home|menu|search|log ?in|log ?out|sign ?(?:in|up|out)|register|subscribe|share(?: this)?|tweet|reply|"
+    r"next(?: page)?|prev(?:ious)?(?: page)?|back(?: to top)?|top|skip to (?:main )?content|read more|load more|"
+    r"see more|show more|view all|privacy policy|cookie policy|terms (?:of|and) \w+|contact(?: us)?|about(?: us)?|"
+    r"all rights reserved.*|(?:copyright|©|\(c\)).{0,80}|(?:we use|this site uses) cookies.*|"
+    r"accept(?: all)?(?: cookies)?|permalink|advertisement|sponsored|follow us.*|"
+    r"page \d+(?: of \d+)?|\d+ (?:comments?|points?|likes?|shares?))\W*",
+    re.IGNORECASE,
+)
+_SEPARATORS = re.compile(r"\s[|•·»>/]\s")
+_REPEATED_FROM = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Boilerplate:
+    """What was counted in a text; shares lie between 0 and 1.
+
+    Attributes:
+        placeholder: True if nothing but a mark such as `[deleted]` or `[removed]` is left (edit notes not counted).
+        lines: lines that are not blank; the next four count kinds of them.
+        links: lines that are a link and hardly anything else.
+        navigation: lines of menus, buttons and footers, or short words strung together by separators.
+        markup: lines that are tags, entities or rules with no word between them.
+        repeated: lines of more than a word that stand there for the third time or more.
+        line_share: share of the characters that stand on lines of these four kinds.
+        link_share: share of the characters that belong to links; the shown text of a link is not counted.
+        letter_share: share of letters among the characters outside links.
+
+    White space is never counted as a character.
+    """
+
+    placeholder: bool
+    lines: int
+    links: int
+    navigation: int
+    markup: int
+    repeated: int
+    line_share: float
+    link_share: float
+    letter_share: float
+
+
+def measure(text: str) -> Boilerplate:
+    """Count what is not prose in a text; one pass over its lines and characters."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    kinds: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    odd = 0
+    for line in lines:
+        seen[line] += 1
+        kind = _kind(line, seen[line])
+        kinds[kind] += 1
+        odd += 0 if kind == "prose" else _solid(line)
+    length, unlinked = _solid(text), _LINK.sub(_shown, text)
+    return Boilerplate(
+        _is_placeholder(text),
+        len(lines),
+        kinds["links"],
+        kinds["navigation"],
+        kinds["markup"],
+        kinds["repeated"],
+        _share(odd, length),
+        _share(_linked(text), length),
+        _share(_letters(unlinked), _solid(unlinked)),
+    )
+
+
+def _kind(line: str, times: int) -> str:
+    rest = _LINK.sub("", line)
+    if rest != line and _letters(rest) <= max(12, len(line) // 10):
+        return "links"
+    if _MENU.fullmatch(line) or _is_menu_row(line):
+        return "navigation"
+    if not _letters(_MARKUP.sub("", line)) and not any(c.isdigit() for c in line):
+        return "markup"
+    if times >= _REPEATED_FROM and len(line.split()) > 1:
+        return "repeated"
+    return "prose"
+
+
+def _is_menu_row(line: str) -> bool:
+    """Return whether a line is at least four short entries between separators, such as `Home | News | Forum | Help`."""
+    entries = _SEPARATORS.split(line)
+    return len(entries) >= 4 and not line.startswith("|") and all(0 < len(e.split()) <= 3 for e in entries)
+
+
+def _is_placeholder(text: str) -> bool:
+    left, found = _PLACEHOLDER.subn("", text)
+    return bool(found) and not _letters(_EDITS.sub("", left))
+
+
+def _shown(link: re.Match[str]) -> str:
+    return link["shown"] or " "
+
+
+def _linked(text: str) -> int:
+    return sum(len(m[0]) - len(m["shown"] or "") for m in _LINK.finditer(text))
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+def _solid(text: str) -> int:
+    """Count the characters that are not white space."""
+    return sum(map(len, text.split()))
+
+
+def _letters(text: str) -> int:
+    """Count letters and the marks that many scripts write them with."""
+    if text.isascii():
+        return sum(map(str.isalpha, text))
+    return sum(unicodedata.category(c)[0] in "LM" for c in text)

@@ -2,7 +2,8 @@
 
 Replies are a pure function of the request. Its identity says `scripted`, so its rows can never be taken for a
 model's. Its tokens are the words of a text and one end token; log-probabilities are a fixed function of model and
-words, good for arithmetic only, and the same whether a text is sampled or scored.
+words, good for arithmetic only, and the same whether a text is sampled or scored. Its embedding of a text counts the
+words, each at a place that its hash says: texts of the same words are close, and nothing else is meant by it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pipeline.engines.base import Engine
 from pipeline.errors import RowError
 from pipeline.types import (
     CHAT,
+    EMBED,
     JSON_SCHEMA,
     SCORE_TOKENS,
     EngineConfig,
@@ -27,6 +29,8 @@ from pipeline.types import (
     GenRequest,
     GenResult,
     Json,
+    PoolRequest,
+    PoolResult,
     Sample,
     ScoreRequest,
     ScoreResult,
@@ -37,6 +41,8 @@ ReplyFunction = Callable[[GenRequest, int], str]
 """Text of sample `draw` of a request; may raise `RowError` or `EngineError`."""
 
 _WORD = re.compile(r"\S+")
+
+_DIMENSIONS = 64
 
 _CALLS_KEPT = 2_000
 """How many of the last calls an engine remembers, for tests to look at."""
@@ -90,8 +96,8 @@ class ScriptedEngine(Engine):
         self.score_calls: deque[ScoreRequest] = deque(maxlen=_CALLS_KEPT)
 
     def capabilities(self) -> frozenset[str]:
-        """Offer everything."""
-        return frozenset({CHAT, SCORE_TOKENS, JSON_SCHEMA})
+        """Offer chat, scoring and embeddings."""
+        return frozenset({CHAT, SCORE_TOKENS, JSON_SCHEMA, EMBED})
 
     def check(self) -> None:
         """Need nothing."""
@@ -128,6 +134,15 @@ class ScriptedEngine(Engine):
         total, tokens = _logprob(self.config.model, request.response, request.include_eos)
         prompt = request.prompt if request.messages is None else request.messages[-1]["content"]
         return ScoreResult(total, tokens, len((prompt or "").split()), self.model)
+
+    async def pool(self, request: PoolRequest) -> PoolResult:
+        """Return an embedding of `_DIMENSIONS` values of length 1; it depends on model and words only."""
+        if request.task != EMBED:
+            raise TypeError(f"engine kind '{self.kind}' embeds only; it was asked to {request.task}")
+        await self._wait()
+        turns = [request.text] if request.messages is None else [m["content"] for m in request.messages]
+        words = [w.casefold() for text in turns for w in (text or "").split()]
+        return PoolResult(_embedding(self.config.model, words), len(words), self.model)
 
     async def _wait(self) -> None:
         if self.config.latency_ms:
@@ -170,3 +185,12 @@ def _logprob(model: str, text: str, ended: bool) -> tuple[float, int]:
 def _word_logprob(model: str, word: str) -> float:
     raw = hashlib.blake2b(f"{model}\0{word}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
     return -4.0 * int.from_bytes(raw, "big") / 2**32
+
+
+def _embedding(model: str, words: list[str]) -> tuple[float, ...]:
+    counts = [0.0] * _DIMENSIONS
+    for word in words:
+        raw = hashlib.blake2b(f"{model}\0{word}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
+        counts[int.from_bytes(raw, "big") % _DIMENSIONS] += 1.0
+    length = sum(c * c for c in counts) ** 0.5 or 1.0
+    return tuple(c / length for c in counts)

@@ -1,0 +1,35 @@
+import asyncio
+import math
+
+import pytest
+
+from pipeline.api import EMBED, PoolRequest
+from pipeline.testing import scripted_engine
+
+
+def vector(text, **config):
+    return asyncio.run(scripted_engine(**config).pool(PoolRequest("embed", text=text))).values
+
+
+def test_an_embedding_has_length_one_and_depends_on_words_and_model_only():
+    one = vector("the old river the")
+    assert math.isclose(sum(v * v for v in one), 1.0) and one == vector("the THE river\nold")
+    assert one != vector("the old river the", model="other") and one != vector("something else")
+
+
+def test_more_words_in_common_make_a_higher_cosine():
+    base, near, far = vector("a b c d e f"), vector("a b c d e x"), vector("u v w x y z")
+    assert sum(map(math.prod, zip(base, near, strict=True))) > sum(map(math.prod, zip(base, far, strict=True)))
+
+
+def test_messages_are_embedded_too_and_an_empty_text_is_the_zero_vector():
+    turns = ({"role": "user", "content": "a b"}, {"role": "assistant", "content": "c"})
+    result = asyncio.run(scripted_engine().pool(PoolRequest("embed", messages=turns)))
+    assert (result.values, result.tokens, result.model) == (vector("a b c"), 3, "scripted")
+    assert not any(vector(""))
+
+
+def test_it_offers_embeddings_and_no_other_pooling():
+    assert scripted_engine().offers(EMBED)
+    with pytest.raises(TypeError, match="embeds only; it was asked to reward"):
+        asyncio.run(scripted_engine().pool(PoolRequest("reward", text="a")))

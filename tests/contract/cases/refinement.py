@@ -12,6 +12,12 @@ def candidate(i, reward):
 
 
 CASES = {
+    "filter_responses": (
+        {},
+        [candidate(0, 0.1)],
+        None,
+        {"checks": ["refusal"], "languages": ["en"], "least_probability": 0.9, "apply": "both"},
+    ),
     "select_pairs": (
         {},
         [candidate(0, 0.1), candidate(1, 0.7), candidate(2, 0.4)],

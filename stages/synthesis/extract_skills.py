@@ -1,120 +1,149 @@
-"""Let a model name the skills and query types of a domain.
+"""Let a model name skills and query types: of a domain, or of the rows of an existing data set.
 
-Paper: Instruct-SkillMix, arXiv:2408.14774, stage 1 of the variant without seed data: topics, then skills for each
-topic, and query types. The paper's prompts were not published; ours are in `prompts/extract_skills`. Merging
-near-equal skills across domains is not done here; `plan_skillmix` merges equal names.
+Paper: Instruct-SkillMix, arXiv:2408.14774, stage 1, in both variants: by asking the model alone (topics, then skills
+for each topic, and query types), and from a seed data set (the skills that each instruction and response need). The
+paper's prompts were not published; ours are in `prompts/extract_skills`, and the rounds are ours. Near-equal skills
+are merged by `merge_skills`, not here.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pipeline.api import CHAT, Message, Reject, Row, RowError, RowStage, StageConfig, StageContext, columns
-from stages.replies.asking import Asking, ask
-from stages.replies.lists import Item, normalised, parse_list
+from pipeline.api import (
+    CHAT,
+    JSON_SCHEMA,
+    MESSAGES,
+    Reject,
+    ReportTable,
+    Row,
+    RowStage,
+    StageBooks,
+    StageConfig,
+    StageContext,
+    columns,
+)
+from stages.synthesis.row_skills import row_skills
+from stages.synthesis.skill_questions import ATTEMPTS, Format, ListQuestions, template_names
+from stages.synthesis.skill_rounds import Bounds, DomainSearch
+from stages.synthesis.skills_report import data_report, domains_report
 
-_DRAWS_PER_QUESTION = 1000
-_TOPICS, _QUERY_TYPES, _FIRST_SKILLS = 0, 1, 2
+_OF_ROUTE = {
+    "domains": ("topics", "skills_per_topic", "query_types", "target_skills", "max_rounds", "min_new"),
+    "data": ("response_column", "skills_per_row"),
+}
 
 
 class ExtractSkillsConfig(StageConfig):
     """Options of `extract_skills`."""
 
+    route: Literal["domains", "data"] = "domains"
+    """`domains` asks the model alone, `data` names what existing prompts and responses need."""
     topics: int = Field(5, ge=1, le=1000)
-    """Topics asked for per domain."""
+    """Route `domains`: topics asked for per round."""
     skills_per_topic: int = Field(5, ge=1)
     query_types: int = Field(5, ge=1)
-    """Query types asked for per domain."""
+    """Route `domains`: query types asked for per domain, in its first round."""
+    target_skills: int | None = Field(None, ge=1)
+    """Route `domains`: stop after the round in which a domain has that many skills; what the round gave is kept."""
+    max_rounds: int = Field(1, ge=1)
+    min_new: int = Field(1, ge=0)
+    """Route `domains`: a round that brings fewer new skills is the last; 0 never stops for that."""
+    response_column: str = Field("response", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Route `data`: the column that holds the answer to `prompt`."""
+    skills_per_row: int = Field(3, ge=1, le=100)
+    format: Format = "auto"
+    """`json`, `lines` (a numbered list, for small models), or JSON where the engine can hold output to a schema."""
     temperature: float = Field(0.7, ge=0)
     max_tokens: int = Field(2048, ge=1)
-    attempts: int = Field(3, ge=1, le=_DRAWS_PER_QUESTION)
+    attempts: int = Field(3, ge=1, le=ATTEMPTS)
     """Requests at most for one list, each with its own seed."""
+
+    @model_validator(mode="after")
+    def _options_of_the_route(self) -> Self:
+        other = "data" if self.route == "domains" else "domains"
+        given = [f for f in _OF_ROUTE[other] if getattr(self, f) != type(self).model_fields[f].default]
+        if given:
+            raise ValueError(f"{', '.join(given)} belongs to route '{other}'; leave it out, or set route: {other}")
+        return self
+
+    @model_validator(mode="after")
+    def _target_can_be_reached(self) -> Self:
+        most = self.topics * self.skills_per_topic * self.max_rounds
+        if self.target_skills is not None and self.target_skills > most:
+            raise ValueError(
+                f"target_skills {self.target_skills:,} cannot be reached: {self.max_rounds} rounds of {self.topics} "
+                f"topics with {self.skills_per_topic} skills give at most {most:,}; raise max_rounds"
+            )
+        return self
 
 
 class ExtractSkills(RowStage):
-    """Makes rows of kind `skill` and `query_type` from each domain; equal names within a domain are kept once.
+    """Makes rows of kind `skill` and `query_type`; equal names within a domain, or within a row, are kept once.
 
-    Reject codes (the whole domain):
+    Route `domains`: `round` says when a name was found, `ended_by` how its domain ended: `target`, `rounds`, `dry`, or
+    `unreadable` if no list of skills of a round could be read. Route `data`: `skills` holds all skill names of the row,
+    null if they could not be read; `round` and `ended_by` are null.
+
+    Reject codes (one list; the whole domain if it is the first list of topics):
         skills.unparsable: no attempt gave a list that can be read.
         skills.truncated: the last attempt was cut off at `max_tokens`.
         skills.refusal: the last attempt was stopped by a content filter.
+        skills.empty_row: the prompt or the response is null or empty (the whole row).
     """
 
     name: ClassVar[str] = "extract_skills"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     config_type: ClassVar[type[StageConfig]] = ExtractSkillsConfig
     fan_out: ClassVar[bool] = True
 
-    inputs = columns(domain=str)
-    outputs = columns(kind=str, topic=str, name=str, raw=str, definition=str, examples=list[str])
+    outputs = columns(
+        kind=str,
+        topic=str,
+        name=str,
+        raw=str,
+        definition=str,
+        examples=list[str],
+        skills=list[str],
+        round=int,
+        ended_by=str,
+    )
     engine_roles: Mapping[str, str] = {"generator": CHAT}
-    prompt_names: Sequence[str] = ("topics.v1", "skills.v1", "query_types.v1")
+    optional_capabilities: Mapping[str, Sequence[str]] = {"generator": (JSON_SCHEMA,)}
 
     config: ExtractSkillsConfig
 
+    def __init__(self, config: ExtractSkillsConfig) -> None:
+        """Read the columns and the templates of the route."""
+        super().__init__(config)
+        if config.route == "domains":
+            self.inputs = columns(domain=str)
+            self.prompt_names = template_names(("topics", "skills", "query_types"), config.format)
+        else:
+            response: dict[str, Any] = {config.response_column: str}
+            self.inputs = columns(prompt=MESSAGES, **response)
+            self.prompt_names = template_names(("row_skills", "row_query_type"), config.format)
+
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
-        """Ask for topics, then for the skills of all topics and the query types at once."""
-        config, domain = self.config, row["domain"]
-        topics = await self._list(
-            ctx, row, _TOPICS, config.topics, ctx.prompt("topics.v1").render(domain=domain, n=config.topics)
-        )
-        names = list(dict.fromkeys(t.raw for t in topics))
-        skills_prompt = ctx.prompt("skills.v1")
-        asked = [
-            self._list(
-                ctx,
-                row,
-                _QUERY_TYPES,
-                config.query_types,
-                ctx.prompt("query_types.v1").render(domain=domain, n=config.query_types),
-            )
-        ]
-        asked += [
-            self._list(
-                ctx,
-                row,
-                _FIRST_SKILLS + i,
-                config.skills_per_topic,
-                skills_prompt.render(domain=domain, topic=topic, n=config.skills_per_topic),
-            )
-            for i, topic in enumerate(names)
-        ]
-        query_types, *skills = _all_or_first_error(await asyncio.gather(*asked, return_exceptions=True))
-        found = [_row(row, "skill", topic, item) for topic, items in zip(names, skills, strict=True) for item in items]
-        found += [_row(row, "query_type", None, item) for item in query_types]
-        first: dict[tuple[str, str], Row] = {}
-        for made in found:
-            first.setdefault((made["kind"], made["name"]), made)
-        return list(first.values())
-
-    async def _list(
-        self, ctx: StageContext, row: Row, question: int, n: int, messages: tuple[Message, ...]
-    ) -> list[Item]:
+        """Search a domain in rounds, or label one row of data."""
         config = self.config
-        how = Asking(ctx.engine("generator"), config.temperature, config.max_tokens, config.attempts, "skills")
-        answer = await ask(how, messages, lambda k: ctx.seed(row["id"], question * _DRAWS_PER_QUESTION + k), parse_list)
-        return answer.parsed[:n]
+        questions = ListQuestions(ctx, row["id"], config.format, config.temperature, config.max_tokens, config.attempts)
+        if config.route == "data":
+            response = row[config.response_column]
+            return await row_skills(row, response, config.skills_per_row, questions, ctx.seed(row["id"]))
+        bounds = Bounds(
+            config.topics,
+            config.skills_per_topic,
+            config.query_types,
+            config.target_skills,
+            config.max_rounds,
+            config.min_new,
+        )
+        return await DomainSearch(row, bounds, questions).rows()
 
-
-def _all_or_first_error(results: list[list[Item] | BaseException]) -> list[list[Item]]:
-    """Return the lists; else raise what ends the run before what rejects the row, so that a resume decides alike."""
-    errors = [r for r in results if isinstance(r, BaseException)]
-    for error in sorted(errors, key=lambda e: isinstance(e, RowError)):
-        raise error
-    return [r for r in results if not isinstance(r, BaseException)]
-
-
-def _row(row: Row, kind: str, topic: str | None, item: Item) -> Row:
-    return {
-        **row,
-        "kind": kind,
-        "topic": topic,
-        "name": normalised(item.raw),
-        "raw": item.raw,
-        "definition": item.definition,
-        "examples": list(item.examples),
-    }
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Say how domains ended, or what rows gave."""
+        return data_report(books) if self.config.route == "data" else domains_report(books)

@@ -59,11 +59,16 @@ def query_types(found, last, salt):
     )
 
 
+def query_type(found, last, salt):
+    name = QUERY_TYPES[number(last) % len(QUERY_TYPES)]
+    return json.dumps({"items": [{"name": name, "definition": f"The person wants {name}."}]})
+
+
 def instruction(found, last, salt):
-    wanted = re.findall(r"^Skills: (.+)$", last, re.MULTILINE)[-1].split(", ")
+    wanted = re.findall(r"^Skills: (.+)$", last, re.MULTILINE)[-1].split("; ")
     return (
         "### Instruction\nMy club meets twice a month and I must prepare a short talk by Friday. Help me with "
-        f"{' and '.join(s.replace('_', ' ') for s in wanted)}, in plain words (case {number(last, salt) % 10**6})."
+        f"{' and '.join(s.split(' (')[0] for s in wanted)}, in plain words (case {number(last, salt) % 10**6})."
     )
 
 
@@ -74,7 +79,7 @@ def critique(found, last, salt):
 def rewrite(found, last, salt):
     return (
         "### Instruction\nTwelve beekeepers, most of them retired, expect a ten-minute talk from me on Friday. I "
-        f"need {found[1].replace('_', ' ')} in plain words; what should I say (case {number(last, salt) % 10**6})?"
+        f"need both skills in plain words; what should I say (case {number(last, salt) % 10**6})?"
     )
 
 
@@ -88,7 +93,8 @@ ANSWERS = (
     (r"Name (\d+) topics", topics),
     (r"Name (\d+) skills", skills),
     (r"Name (\d+) query types", query_types),
-    (r"Look at your instruction with the eyes", critique),
-    (r"improved instruction.*need every one of these skills: ([^.]+)\.", rewrite),
-    (r"Write one instruction that a person might give", instruction),
+    (r"Name 1 query type ", query_type),
+    (r"Look at your last instruction with the eyes", critique),
+    (r"Now write the improved instruction", rewrite),
+    (r"Write one instruction", instruction),
 )

@@ -10,7 +10,7 @@ from pipeline.prompts import load_prompt
 from pipeline.store.manifest import open_run
 from tests.support import changed, pair_recipe, prefmill, run, skillmix_recipe, write
 
-TEMPLATES = ("topics.v1", "skills.v1", "query_types.v1")
+TEMPLATES = ("topics.v2", "skills.v2", "query_types.v2")
 
 
 @pytest.fixture(scope="module")

@@ -245,8 +245,8 @@ def test_prompts_are_listed_with_their_digests():
 
 
 def test_a_prompt_is_printed_as_it_is():
-    result = prefmill("prompts", "extract_skills/topics.v1")
-    assert result.out == load_prompt("extract_skills", "topics.v1").text + "\n"
+    result = prefmill("prompts", "extract_skills/topics.v2")
+    assert result.out == load_prompt("extract_skills", "topics.v2").text + "\n"
 
 
 @pytest.mark.parametrize("name", ["nonsense", "a/b.v1", "../x/y.v1", "extract_skills/topics.v9"])

@@ -1,114 +1,200 @@
-"""Write one instruction that needs the planned skills and is of the planned query type.
+"""Write one instruction that needs the planned skills and is of the planned query type, by choice with its response.
 
 Paper: Instruct-SkillMix, arXiv:2408.14774, stage 2, in one conversation: generate, and by choice criticise and
-rewrite. Every turn is a request of its own, so an interrupted run pays for none twice. Responses are not made here.
+rewrite. Every turn is a request of its own, so an interrupted run pays for none twice. Unlike the released script it
+asks for a rewrite within the length only where the engine says that a reply was cut off. It does not know how skills
+were found, nor whether two instructions are alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.api import CHAT, MESSAGES, Message, Reject, Row, RowStage, StageConfig, StageContext, columns
+from pipeline.api import (
+    CHAT,
+    JSON_SCHEMA,
+    MESSAGES,
+    Json,
+    Message,
+    Reject,
+    ReportTable,
+    Row,
+    RowError,
+    RowStage,
+    StageBooks,
+    StageConfig,
+    StageContext,
+    columns,
+    quote,
+)
 from stages.replies.asking import Answer, Asking, Parsed, Unusable, ask
-from stages.synthesis.instructions import Instruction, parse_instruction, shares_words
+from stages.synthesis.instructions import Instruction, parse_instruction, parse_pair, shares_words
+from stages.synthesis.skill_task import task_text
+from stages.synthesis.synthesis_report import COPIED_WORDS, synthesis_tables
 
 _DRAWS_PER_TURN = 1000
-_COPIED_WORDS = 12
 
 
 class SynthesizeSkillmixConfig(StageConfig):
     """Options of `synthesize_skillmix`."""
 
     mode: Literal["one_turn", "critique_rewrite"] = "critique_rewrite"
+    response: bool = False
+    """Write the response too, in the same conversation (supervised data); the column is null otherwise."""
+    format: Literal["auto", "json", "sections"] = "auto"
+    """Form of the reply. `auto`: JSON held to a schema where the engine can, else sections under headers."""
+    max_words: int = Field(300, ge=20)
+    """Word limit named when a reply was cut off at `max_tokens` and a shorter one is asked for."""
     temperature: float = Field(0.7, ge=0)
     max_tokens: int = Field(1024, ge=1)
     attempts: int = Field(3, ge=1, le=_DRAWS_PER_TURN)
-    """Requests at most for one turn, each with its own seed."""
+    """Replies at most for one turn, each with its own seed; a shorter one asked for after a cut is not counted."""
 
 
 class SynthesizeSkillmix(RowStage):
     """Adds the instruction, as text and as the prompt, the whole conversation, and how the instruction was found.
 
-    `parse_status` is `header`, `bold`, `label` or `json`; `attempts` counts all requests of the row.
+    `parse_status` is `header`, `bold`, `label` or `json`; `attempts` counts all requests of the row, `length_rewrites`
+    those of them that asked for a shorter reply. A reject carries `failed_turn`: generate, critique or rewrite. Used
+    where the row has them: `skill_definitions`, `query_type_examples`, `persona`.
 
     Reject codes:
         skillmix.unparsable: no attempt of a turn gave a reply with one instruction of some length.
         skillmix.refusal: the last attempt was a refusal, or was stopped by a content filter.
-        skillmix.truncated: the last attempt was cut off at `max_tokens`.
+        skillmix.truncated: the last attempt was cut off at `max_tokens`, and so was the shorter one asked for.
+        skillmix.copied: the last attempt repeats a run of 12 words of the prompt, such as its worked example.
     """
 
     name: ClassVar[str] = "synthesize_skillmix"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     config_type: ClassVar[type[StageConfig]] = SynthesizeSkillmixConfig
 
     inputs = columns(skills=list[str], query_type=str, query_type_definition=str)
-    outputs = columns(prompt=MESSAGES, instruction=str, turns=MESSAGES, critique=str, parse_status=str, attempts=int)
+    outputs = columns(
+        prompt=MESSAGES,
+        instruction=str,
+        response=str,
+        turns=MESSAGES,
+        critique=str,
+        parse_status=str,
+        attempts=int,
+        length_rewrites=int,
+    )
     engine_roles: Mapping[str, str] = {"generator": CHAT}
-    prompt_names: Sequence[str] = ("generate.v1", "critique.v1", "rewrite.v1")
+    optional_capabilities: Mapping[str, Sequence[str]] = {"generator": (JSON_SCHEMA,)}
+    prompt_names: Sequence[str] = (
+        "generate.v2",
+        "critique.v2",
+        "rewrite.v2",
+        "generate_pair.v1",
+        "critique_pair.v1",
+        "rewrite_pair.v1",
+        "shorten.v1",
+    )
 
     config: SynthesizeSkillmixConfig
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Run the conversation."""
         talk = _Talk(self.config, row, ctx)
-        task = {"skills": row["skills"], "query_type": row["query_type"]}
-        generate = ctx.prompt("generate.v1").render(**task, query_type_definition=row["query_type_definition"])
-        parse = _parser(generate)
-        final = await talk.turn(generate, parse)
-        critique = None
-        if self.config.mode == "critique_rewrite":
-            critique = (await talk.turn(ctx.prompt("critique.v1").render(**task), str.strip)).text
-            final = await talk.turn(ctx.prompt("rewrite.v1").render(**task), parse)
+        try:
+            final, critique = await self._converse(talk, row, ctx)
+        except RowError as e:
+            return [Reject({**row, "failed_turn": talk.turn}, e.code, e.message)]
         return [
             {
                 **row,
-                **_found(final.parsed),
+                "prompt": [{"role": "user", "content": final.text}],
+                "instruction": final.text,
+                "response": final.response,
                 "turns": list(talk.messages),
                 "critique": critique,
-                "attempts": talk.attempts,
+                "parse_status": final.form,
+                "attempts": talk.requests,
+                "length_rewrites": talk.length_rewrites,
             }
         ]
 
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Return rejects by turn, requests and length rewrites, and how much instructions repeat one another."""
+        return synthesis_tables(books, criticised=self.config.mode == "critique_rewrite")
+
+    async def _converse(self, talk: _Talk, row: Row, ctx: StageContext) -> tuple[Instruction, str | None]:
+        pair = self.config.response
+        names = ("generate_pair.v1", "critique_pair.v1", "rewrite_pair.v1") if pair else self.prompt_names[:3]
+        generate, critique, rewrite = (ctx.prompt(name) for name in names)
+        task = quote("TASK", task_text(row), ctx.seed(row["id"]))
+        asked = generate.render(task=task.text, json=talk.as_json)
+        parse = _parser(asked, parse_pair if pair else parse_instruction)
+        final = await talk.ask("generate", asked, parse, _schema(pair))
+        if self.config.mode == "one_turn":
+            return final.parsed, None
+        found = await talk.ask("critique", critique.render(), str.strip)
+        final = await talk.ask("rewrite", rewrite.render(json=talk.as_json), parse, _schema(pair))
+        return final.parsed, found.text
+
 
 class _Talk:
-    """The conversation of one row as it grows."""
+    """The conversation of one row as it grows.
+
+    Attributes:
+        turn: name of the turn that is being asked, for a reject.
+        messages: turns so far, each with the reply that was used.
+        requests: how many were made for turns that ended well.
+        length_rewrites: how many of them asked for a shorter reply.
+        as_json: whether replies are JSON.
+    """
 
     def __init__(self, config: SynthesizeSkillmixConfig, row: Row, ctx: StageContext) -> None:
-        self._how = Asking(ctx.engine("generator"), config.temperature, config.max_tokens, config.attempts, "skillmix")
+        engine = ctx.engine("generator")
+        self._how = Asking(engine, config.temperature, config.max_tokens, config.attempts, "skillmix")
+        self._held = engine.offers(JSON_SCHEMA) and config.format != "sections"
+        self._shorten = ctx.prompt("shorten.v1").render(words=config.max_words)
         self._seed, self._row_id = ctx.seed, row["id"]
         self._turns = 0
+        self.turn = "generate"
         self.messages: tuple[Message, ...] = ()
-        self.attempts = 0
+        self.requests = self.length_rewrites = 0
+        self.as_json = self._held or config.format == "json"
 
-    async def turn(self, question: tuple[Message, ...], parse: Callable[[str], Parsed]) -> Answer[Parsed]:
+    async def ask(
+        self,
+        turn: str,
+        question: tuple[Message, ...],
+        parse: Callable[[str], Parsed],
+        schema: Mapping[str, Json] | None = None,
+    ) -> Answer[Parsed]:
         """Ask, and keep the turn and the first reply that can be used."""
-        first_draw = self._turns * _DRAWS_PER_TURN
-        asked = self.messages + question
-        answer = await ask(self._how, asked, lambda attempt: self._seed(self._row_id, first_draw + attempt), parse)
-        self.messages = (*asked, {"role": "assistant", "content": answer.text})
+        self.turn, first_draw = turn, self._turns * _DRAWS_PER_TURN
+        how = replace(self._how, json_schema=schema) if self._held else self._how
+        answer = await ask(
+            how, self.messages + question, lambda k: self._seed(self._row_id, first_draw + k), parse, self._shorten
+        )
+        self.messages = (*answer.messages, {"role": "assistant", "content": answer.text})
         self._turns += 1
-        self.attempts += answer.attempts
+        self.requests += answer.attempts
+        self.length_rewrites += answer.length_rewrites
         return answer
 
 
-def _parser(template: tuple[Message, ...]) -> Callable[[str], Instruction]:
-    """Return the parser that also refuses an instruction copied from the template's worked example."""
+def _schema(pair: bool) -> Mapping[str, Json]:
+    fields = ["instruction", "response"] if pair else ["instruction"]
+    properties = {name: {"type": "string"} for name in fields}
+    return {"type": "object", "properties": properties, "required": fields, "additionalProperties": False}
 
-    def parse(reply: str) -> Instruction:
-        found = parse_instruction(reply)
-        if any(shares_words(found.text, m["content"], _COPIED_WORDS) for m in template):
-            raise Unusable(f"the instruction shares {_COPIED_WORDS} words in a row with the prompt template")
+
+def _parser(template: tuple[Message, ...], parse: Callable[[str], Instruction]) -> Callable[[str], Instruction]:
+    """Return the parser that also refuses what was copied from the prompt, such as its worked example."""
+
+    def parse_own(reply: str) -> Instruction:
+        found = parse(reply)
+        texts = (found.text, found.response or "")
+        if any(shares_words(t, m["content"], COPIED_WORDS) for m in template for t in texts):
+            raise Unusable(f"it shares {COPIED_WORDS} words in a row with the prompt", "copied")
         return found
 
-    return parse
-
-
-def _found(instruction: Instruction) -> Row:
-    return {
-        "prompt": [{"role": "user", "content": instruction.text}],
-        "instruction": instruction.text,
-        "parse_status": instruction.form,
-    }
+    return parse_own

@@ -5,11 +5,6 @@ import json
 FILES = {"in.jsonl": json.dumps({"prompt": "Why?"}) + "\n"}
 ONE_VALUE = {("score_logprobs", "conditioning")}
 
-NAMED = [("skill", "weighing"), ("skill", "sequencing"), ("query_type", "how_to")]
-PLAN_ROWS = [
-    {"id": str(i), "kind": kind, "name": name, "definition": None, "examples": []}
-    for i, (kind, name) in enumerate(NAMED)
-]
 PROMPT = [{"role": "user", "content": "Name a river."}]
 
 CASES = {
@@ -30,19 +25,6 @@ CASES = {
         },
     ),
     "load_domains": ({"domains": ["a"]}, [], None, {"domains": ["b"]}),
-    "extract_skills": (
-        {},
-        {"id": "d", "domain": "gardening"},
-        None,
-        {"topics": 2, "skills_per_topic": 2, "query_types": 2, "temperature": 0.1, "max_tokens": 9, "attempts": 1},
-    ),
-    "plan_skillmix": ({"n": 1}, PLAN_ROWS, None, {"n": 2, "k": 1, "query_type_sampling": "iid", "sampler": "release"}),
-    "synthesize_skillmix": (
-        {},
-        {"id": "p", "skills": ["weighing", "sequencing"], "query_type": "how_to", "query_type_definition": None},
-        None,
-        {"mode": "one_turn", "temperature": 0.1, "max_tokens": 9, "attempts": 1},
-    ),
     "sample_responses": (
         {},
         {"id": "p", "prompt": PROMPT},

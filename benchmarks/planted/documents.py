@@ -152,8 +152,7 @@ _ALMOST_CONTROL = (
 
 
 def planted_documents(rng: random.Random) -> list[Planted]:
-    """Return 310 ordinary posts (50 with near control tokens), 60 of boilerplate, 90 foreign, 50 with control "
-    "tokens."""
+    """Return 310 posts (50 with almost control tokens), 50 with some, 60 of boilerplate, 90 foreign."""
     names = {"thing": _THINGS, "thing_": [t.replace(" ", "-") for t in _THINGS], "who": _PEOPLE}
     numbers = {"n": [str(n) for n in range(1000, 1100)], "m": [str(n) for n in range(11, 99)]}
     posts = filled(rng, _POSTS, 360, **names)

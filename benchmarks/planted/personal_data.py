@@ -1,8 +1,8 @@
 """Personal data as people write it in posts, and the numbers and signs that only look like it.
 
-Telephone numbers are from the ranges that regulators keep for fiction (555-01xx, Ofcom's and the Bundesnetzagentur's
-drama numbers, ACMA's), addresses from those kept for documentation, cards are the payment networks' test numbers and
-numbers made here with a right check digit. None belongs to a person.
+Telephone numbers are from the ranges that regulators keep for fiction (in America 555-01xx, and those of Ofcom, ARCEP,
+PTS, ACMA and the Bundesnetzagentur), addresses from those kept for documentation, cards are the networks' test numbers
+and numbers made here with a right check digit. None is meant to be a person's.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _NEGATIVE = (
     "The recipe takes 250 g flour, 1{d}0 ml milk, 2-3 eggs, 180-200 degrees, 35-40 minutes and some patience.",
     "We won 3-2, 6-{d}, 7-6 and lost the last set 4-6, five hours in the sun, nobody could walk afterwards.",
     "In an emergency call 112 or 911, and the poison helpline of your region is printed on every bottle.",
-    "Use the @property decorator, not @static{d}, and mind that @Override in the other language is another thing.",
+    "Use the @property decorator, not @staticmethod, all {d} times; @Override in the other language is another thing.",
     "Meet @ 5pm @ the usual place, bring 2 pens @ 1{d} cents each, and do not forget the paper this time.",
     "Install it with npm i lodash@4.17.2{d} and @types/node@18, then delete the lock file and try again.",
     "The hash begins with 9f86d081884c7d65 and the id is 550e8400-e29b-41d4-a716-44665544000{d}, as documented.",
@@ -135,8 +135,9 @@ def _phone(rng: random.Random) -> str:
     area, four, three = rng.choice(("212", "415", "312", "617")), f"01{_digits(rng, 2)}", _digits(rng, 3)
     forms = (
         f"({area}) 555-{four}", f"{area}-555-{four}", f"+1 {area} 555 {four}", f"{area}.555.{four}",
-        f"+44 20 7946 0{three}", f"+44 7700 900{three}", f"0044 113 496 0{three}", f"+49 30 23125 {three}",
-        f"+49 (0)171 39200{three[:2]}", f"+33 6 39 98 {_digits(rng, 2)} {_digits(rng, 2)}",
+        f"+44 20 7946 0{three}", f"+44 113 496 0{three}", f"0044 113 496 0{three}", f"+49 30 23125 {three}",
+        f"+49 (0)171 39200{three[:2]}", f"+33 1 99 00 {_digits(rng, 2)} {_digits(rng, 2)}",
+        f"+46 70 174 06 {_digits(rng, 2)}",
         f"+61 491 570 {rng.choice(('006', '156', '157', '158', '159', '110'))}", f"1-{area}-555-{four}",
     )  # fmt: skip
     return rng.choice(forms)

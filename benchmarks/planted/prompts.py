@@ -199,8 +199,7 @@ class Contaminated(NamedTuple):
 
 
 def planted_benchmark(rng: random.Random) -> Contaminated:
-    """Return 48 items and 400 prompts: items whole, embedded, half of them; a third of them and paraphrases are "
-    "none."""
+    """Return 48 items, and 400 prompts: items whole, embedded, most of one; a third of one, paraphrases, others."""
     benchmark = [
         BenchmarkItem(f"item-{i}-{j}", *(t.format(a=13 + 7 * j + i, b=3 + j) for t in texts))
         for i, texts in enumerate(_QUESTIONS)

@@ -45,9 +45,9 @@ _IDENTITY = (
 _CUTOFF = (
     "As of my last update in September 2021, {thing} was sold in three sizes; prices may have changed.",
     "My knowledge cutoff is April 2023, so I may not know the newest model of {thing}.",
-    "I do not have access to real-time information, so I cannot tell you today's price of {thing}.",
+    "I only know what was written before 2022, the year my training ended, and by then {thing} was rare.",
     "My training data only goes up to 2022. Up to then {thing} was made in two factories.",
-    "I can't browse the internet, but according to what I learned in training {thing} is made of brass.",
+    "All that I learned ends in the summer of 2022; by then {thing} had been made of brass for years.",
     "Since my knowledge ends in 2021, please check the shop's page for the current {thing}.",
     "As of my knowledge cut-off date, nobody had released a waterproof version of {thing}.",
     "I was last trained in early 2023 and am not aware of events after that, including news on {thing}.",
@@ -88,6 +88,7 @@ _ORDINARY = (
     "40 and a bit.",
     '```c\nint i;\nint j;\nint k;\nprintf("a\\n");\nprintf("b\\n");\nprintf("c\\n");\n```\nIt prints three letters.',
     "It depends. I don't know how old {thing} is, but if it was made before 1990 the paint may hold lead.",
+    "I can't browse the internet, but as far as I know {thing} is made of brass and weighs about a kilogram.",
     "I would not buy {thing} now. Wait for the sale in June, unless you need it for a gift.",
     "Your assistant should be told what to do with {thing} before you leave, best in a short written note.",
     "No, {thing} does not need oil. Yes, it needs dusting. Nobody needs both on the same day.",
@@ -132,10 +133,10 @@ def planted_responses(rng: random.Random) -> list[Planted]:
     return [
         *numbered("refusal", filled(rng, _REFUSALS, 60, **topics), "refusal"),
         *numbered("identity", filled(rng, _IDENTITY, 60, **things), "identity"),
-        *numbered("cutoff", filled(rng, _CUTOFF, 50, **things), "cutoff"),
+        *numbered("cutoff", filled(rng, _CUTOFF, 50, **things), "date_cutoff"),
         *numbered("loop", loops, "repetition"),
         *numbered("foreign", foreign, "language"),
-        *numbered("cut", [p[:-8] for p in plain[:40]], "truncated", finish_reason="length"),
+        *numbered("cut", [p[:-8] for p in plain[:40]], "truncation", finish_reason="length"),
         *numbered("plain", plain[40:150]),
         *numbered("ordinary", filled(rng, _ORDINARY, 220, **things)),
     ]

@@ -50,7 +50,7 @@ def identify(text: str) -> Language | None:
     with _LOADING:
         model = _model()
     code, probability = model.classify(read)
-    return Language(str(code), round(float(probability), 6))
+    return Language(str(code), round(float(probability), 4))
 
 
 @lru_cache(maxsize=1)

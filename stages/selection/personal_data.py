@@ -61,10 +61,11 @@ _WORDS_AFTER_AT = """
     springbootapplication getmapping postmapping requestmapping transactional data getter setter builder nullable
     notnull param params return returns throws see since version author link code inheritdoc type typedef property
     staticmethod classmethod dataclass abstractmethod cached_property wraps pytest patch app media import font-face
-    keyframes include mixin extend charset supports page layer container apply tailwind interface implementation protocol
-    selector class synthesize strong weak objc main mainactor state binding published observedobject environment
-    escaping discardableresult everyone here channel all home work school gmail hotmail yahoo outlook latest next beta
-    rest dev echo off on safevarargs inject singleton module provides injectable directive input output viewchild
+    keyframes include mixin extend charset supports page layer container apply tailwind interface implementation
+    protocol selector class synthesize strong weak objc main mainactor state binding published observedobject
+    environment escaping discardableresult everyone here channel all home work school gmail hotmail yahoo outlook
+    latest next beta rest dev echo off on safevarargs inject singleton module provides injectable directive input
+    output viewchild
 """
 _NO_HANDLES = frozenset(_WORDS_AFTER_AT.split())
 _CODE_LINE = re.compile(r"(?:^|\n)(?: {4}|\t)[^\n]*$")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.api import PrerequisiteError
 from stages.sources.records import readable
 
-Kind = Literal["parquet", "json", "arrow"]
+Kind = Literal["parquet", "json", "arrow", "csv", "wet"]
 
 _BATCH_ROWS = 1000
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -30,14 +31,14 @@ _KINDS: dict[str, Kind] = {
 _SAMPLE = 100
 
 
-def find_files(path: Path, split: str | None) -> list[InputFile]:
-    """Return the files of an input, sorted by name.
+def find_files(path: Path, split: str | None, endings: Mapping[str, Kind] = _KINDS) -> list[InputFile]:
+    """Return the files of an input, sorted by name; `endings` names the kinds of file that are looked for.
 
     Raises:
         PrerequisiteError: if there is no file that can be read, or files of several kinds.
     """
     if path.is_file():
-        return [InputFile(path.name, path, _kind_of(path))]
+        return [InputFile(path.name, path, _kind_of(path, endings))]
     if not path.is_dir():
         raise PrerequisiteError(
             f"input '{path}' is not there; give an existing file or folder (a relative path is "
@@ -46,20 +47,26 @@ def find_files(path: Path, split: str | None) -> list[InputFile]:
     if (path / "dataset_dict.json").is_file():
         path = _split_folder(path, split)
         split = None
-    names = _saved_files(path) if (path / "state.json").is_file() else _data_files(path, split)
-    files = [InputFile(name, path / name, _kind_of(path / name)) for name in names]
+    names = _saved_files(path) if (path / "state.json").is_file() else _data_files(path, split, endings)
+    files = [InputFile(name, path / name, _kind_of(path / name, endings)) for name in names]
     kinds = sorted({f.kind for f in files})
     if len(kinds) != 1:
-        found = f"files of several kinds ({', '.join(kinds)})" if kinds else "no .parquet, .jsonl or .json file"
+        found = f"files of several kinds ({', '.join(kinds)})" if kinds else f"no {_listed_endings(endings)} file"
         of = f" of split '{split}'" if split else ""
         raise PrerequisiteError(f"input folder '{path}' holds {found}{of}; expected files of one kind")
     return files
 
 
-def _kind_of(path: Path) -> Kind:
-    if path.suffix not in _KINDS:
-        raise PrerequisiteError(f"input '{path}' has the ending '{path.suffix}'; expected one of {', '.join(_KINDS)}")
-    return _KINDS[path.suffix]
+def _listed_endings(endings: Mapping[str, Kind]) -> str:
+    *names, last = (e for e in endings if e not in (".ndjson", ".arrow"))
+    return f"{', '.join(names)} or {last}"
+
+
+def _kind_of(path: Path, endings: Mapping[str, Kind]) -> Kind:
+    found = next((kind for ending, kind in endings.items() if path.name.endswith(ending)), None)
+    if found is None:
+        raise PrerequisiteError(f"input '{path}' has the ending '{path.suffix}'; expected one of {', '.join(endings)}")
+    return found
 
 
 def _split_folder(path: Path, split: str | None) -> Path:
@@ -83,8 +90,9 @@ def _listed(path: Path, key: str) -> list[Any]:
         raise PrerequisiteError(f"'{path}' is not what datasets.save_to_disk writes: {e!r}") from None
 
 
-def _data_files(path: Path, split: str | None) -> list[str]:
-    names = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.suffix in _KINDS and p.suffix != ".arrow")
+def _data_files(path: Path, split: str | None, endings: Mapping[str, Kind]) -> list[str]:
+    wanted_endings = tuple(e for e in endings if e != ".arrow")
+    names = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.name.endswith(wanted_endings))
     names = [n for n in names if Path(n).name not in ("dataset_info.json", "dataset_infos.json")]
     if split is None:
         return names

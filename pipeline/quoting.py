@@ -23,7 +23,10 @@ _CONTROL = re.compile(
     r"|<\uff5c[^\uff5c<>\n]{1,60}\uff5c>"
     r"|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk|mask)>"
     r"|<(?:bos|eos|pad|unk)_token>|</?(?:think|tools|tool_call|tool_response)>|<(?:start|end)_of_image>"
-    r"|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT|THINK|TOOL_CONTENT)\]",
+    r"|<(?:repo_?name|file_?name|file_sep|gh_stars|issue_(?:start|comment|closed)|jupyter_[a-z_]{1,20}|empty_output)>"
+    r"|<(?:commit_(?:before|msg|after)|fim[_-](?:prefix|middle|suffix|pad)|(?:extra_id_|unused|reserved_)[0-9]{1,5})>"
+    r"|\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT|THINK|TOOL_CONTENT)\]"
+    r"|\[(?-i:CLS|SEP|PAD|UNK|MASK|gMASK|IMG|IMG_BREAK|IMG_END|ARGS|CALL_ID|PREFIX|MIDDLE|SUFFIX)\]",
     re.IGNORECASE,
 )
 _DELIMITER = re.compile(r"^[ \t]*(?:BEGIN|END) [A-Z]{1,40} [0-9a-f]{16}[ \t]*$", re.MULTILINE)

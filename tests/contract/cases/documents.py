@@ -44,4 +44,18 @@ CASES = {
             "region": "GB",
         },
     ),
+    "score_documents": (
+        {},
+        {"id": "d", "text": TEXT},
+        None,
+        {
+            "min_quality": 3,
+            "reason": False,
+            "max_document_characters": 1000,
+            "temperature": 0.5,
+            "max_tokens": 9,
+            "attempts": 2,
+        },
+    ),
 }
+REPLIES = {"score_documents": lambda request, draw: '{"reason": "It says how.", "quality": 4}'}

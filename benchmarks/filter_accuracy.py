@@ -108,9 +108,10 @@ def _documents() -> Iterator[Accuracy]:
     rows = [{"id": p.id, "text": p.text} for p in items]
     result = process_table(_stage(FilterDocuments, min_characters=1, languages=("en",)), rows)
     codes = _codes(result)
-    for fault in ("boilerplate", "language"):
-        wanted = {i for i, code in codes.items() if code == f"documents.{fault}"}
-        yield _accuracy("filter_documents", fault, items, {fault}, wanted)
+    plain = [p for p in items if "boilerplate" not in p.faults]
+    for fault, pool in (("boilerplate", items), ("language", plain)):
+        refused = {i for i, code in codes.items() if code == f"documents.{fault}"}
+        yield _accuracy("filter_documents", fault, pool, {fault}, refused)
     kept = {row["id"]: row for row in result.table.to_pylist()}
     judged = [p for p in items if p.id in kept]
     for kind in PERSONAL:

@@ -109,6 +109,21 @@ _POSTS = (
     "We went on like this until the driver lost his patience, got out and put it in the boot himself.",
     "Sign up early if you want to try the {thing} at the fair, last year the list was full by nine. You can log in at "
     "the desk with your name only. My {who} waited two hours and went home without a turn.",
+    "My grandfather called the {thing} 'der kleine Teufel' and would not sell it. Now it stands in my hall, and my "
+    "{who} dusts it every Sunday. Does anybody know what such a piece was used for before the war?",
+    "Step 1: unplug the {thing}.\nStep 2: unplug it really, not just switch it off.\nStep 3: ask your {who} to hold "
+    "the lamp.\nStep 4: two screws, one clip.\nStep 5: laugh about how simple it was.",
+    "Links that helped: https://example.org/a/{thing_} and https://example.net/b. The first explains how the {thing} "
+    "is put together, with drawings; the second is a long talk between collectors. My {who} found both of them.",
+    "No no no no no! Never wash the {thing} in the machine. I did, my {who} did, everybody does it once. What comes "
+    "out "
+    "is the size of a mouse. Cold water, by hand, and dry it lying flat on a towel.",
+    "$ sudo apt install notes\n$ notes add '{thing}'\n\nWith these two lines I keep a list of what I lend to whom. The "
+    "{thing} has been at the house of my {who} since 2019, I see. Time to ask for it.",
+    "[deleted] wrote above that the {thing} is a fake. I do not think so: the stamp on the back is right, and my {who} "
+    "has the same one with a receipt from 1961. Ask a dealer before you throw it away.",
+    "Contact paper on the shelves, terms agreed with my {who}, and the {thing} back in its place: the kitchen is done. "
+    "It took six weekends. Next is the hall, and then, if anything is left of us, the cellar.",
     "The manual says: <b>never</b> open the {thing} while it is warm. I did, of course, a < b and all that, and burned "
     "a thumb. The next day my {who} drew a skull on the lid, which helps more than the manual.",
 )  # fmt: skip
@@ -130,6 +145,15 @@ _BOILERPLATE = (
     "{n} {m}\n:: :: :: :: ::\n___________________________________",
     "1 2 3 4 5 ... {n} Next > Last >>\nSort by: newest | oldest | price\nShowing {m} of {n} results\n<< First < Prev 1 "
     "2 3 4 5\nFilter: all | {thing} | sale\nBack to top",
+    "Page not found\n404\nGo back | Home | Sitemap\nSearch:\n\u00a9 {n} {thing} Ltd. All rights reserved.",
+    "Tags: {thing}, sale, {n}, new, best\nCategories: {thing}, other\nPosted in {thing} | {m} comments\nPermalink | "
+    "Trackback | RSS\nPrevious post | Next post",
+    "[removed by moderator]",
+    "&nbsp;&nbsp;<br/><br/><img src=\"/{n}.gif\"/><table><tr><td>{thing}</td><td>&gt;</td></tr></table><br/><br/>"
+    "<a href=\"/{m}\">&laquo;</a><a href=\"/{n}\">&raquo;</a>",
+    "Sign in to continue\nEmail\nPassword\nRemember me\nSign in\nForgot your password?\nCreate an account\nHelp | "
+    "Privacy | Terms\nEnglish (US)",
+    "Like\nShare\nReply\nLike\nShare\nReply\n{m} likes\nLike\nShare\nReply\n{thing}\nLike\nShare\nReply\nReport",
     "Read more...\nRead more...\n{thing}: 5 tips\nRead more...\n{thing}: 7 facts\nRead more...\nTrending now\nRead "
     "more...\nRelated articles\nRead more...\nSponsored\nRead more...\nAdvertisement",
 )  # fmt: skip
@@ -152,12 +176,11 @@ _ALMOST_CONTROL = (
 
 
 def planted_documents(rng: random.Random) -> list[Planted]:
-    """Return 310 posts (50 with almost control tokens), 50 with some, 60 of boilerplate, 90 foreign."""
+    """Return 310 posts (50 with almost control tokens), 50 with some, 70 of boilerplate, 90 foreign."""
     names = {"thing": _THINGS, "thing_": [t.replace(" ", "-") for t in _THINGS], "who": _PEOPLE}
     numbers = {"n": [str(n) for n in range(1000, 1100)], "m": [str(n) for n in range(11, 99)]}
     posts = filled(rng, _POSTS, 360, **names)
-    boiler = filled(rng, [b for b in _BOILERPLATE if "{" in b], 57, **names, **numbers)
-    boiler += [b for b in _BOILERPLATE if "{" not in b]
+    boiler = filled(rng, _BOILERPLATE, 70, **names, **numbers)
     foreign = [_some(rng, sentences) for sentences in FOREIGN.values() for _ in range(10)]
     return [
         *numbered("post", posts[:260]),

@@ -97,12 +97,38 @@ _NEGATIVE = (
     "Case 2019-04-123{d} was settled, case 2020-11-98{d}7 still waits, and our lawyer went on a long holiday.",
     "The postcode is 90210-12{d}4, house 7, second floor, but the bell does not work, so please knock.",
     "Sizes 36-38-40 are sold out, 42-44-4{d} are left, all in green, which suits nobody in our family.",
+    "The motor makes 12 000 turns a minute, weighs 1{d}.5 kg and lasts 20 000 hours, says the data sheet.",
+    "Chapter 3, verses 16-1{d}, and then page 1024, line 5, is where the two editions begin to differ.",
+    "My weather log: 101{d}, 1008, 1004, 998, 1003 hPa. It rained on the third day, as the old barometer said.",
+    "Set the date to 20240{d}15 and the time to 134500, then restart the camera and check the first picture.",
+    "The resistor is 4.7k, the capacitor 100n, the chip an LM35{d}8, and the whole thing runs from 9 V.",
+    "Vitamin B12, 2.4 \u00b5g; vitamin C, 8{d} mg; iron, 14 mg; that is what the label of the juice promises.",
+    "They sold 1-800 cakes in a week? No, 1 to 800 is the range, {d} hundred was the number last year.",
+    "Use rgb(192, 168, {d}, 1) for the sky, or #C0A801, and keep the border at 10 px on a screen of 1920x1080.",
+    "1.2.{d} fixes it, 1.2.{d}.1 breaks it again, and 2.0.0-rc.4 has not been tried by anyone I know.",
+    "IPv4 has 4,294,967,296 addresses, which looked like plenty in 198{d} and ran out sooner than expected.",
+    "The meeting is from 10:30:0{d} to 11:45:00, in room 12, then in room 4 because of the heating.",
+    "Ratio 16:9, scale 1:25000{d}, odds 7:2, proverbs 3:5, and the bus is at 7:15, so hurry up with breakfast.",
+    "Model number 55{d}5-0123-A was replaced by 555{d}-0199-B, says the catalogue of spare parts from the maker.",
+    "His salary went from 48,000 to 52,{d}00, rent from 1,150 to 1,395, and the cat eats for 60 a month.",
+    "Sudoku row: 5 3 4 6 7 8 9 1 2. The next one: 6 7 2 1 9 5 3 4 8. I am stuck at row {d}, column 4.",
+    "My knitting says k2, p2, repeat 1{d} times, 144 stitches, 36-36-72 on the needles, and I lost count.",
+    "The licence plate in the film was 2GAT12{d}, and the house number 1640 belongs to a bakery today.",
+    "ISSN 0317-8471, DOI 10.1000/18{d}, arXiv 2506.04463, and still the library could not find the article.",
+    "Room temperature 20.5, 21.0, 20.8, 2{d}.1; the sensor at 0x48 answers, the one at 0x49 is silent.",
+    "Try 4-8-15-16-23-42 in the lottery, said my uncle, who had lost {d}00 on the same numbers before.",
+    "Decimal 3735928559 is hex DEADBEEF, octal 33653337357, and {d} is the only digit that I remembered.",
+    "A litre of milk was 0.9{d} in May, 1.09 in June; eggs 2.49-2.99; I keep every receipt since 2020-01-01.",
+    "Turn to 88.{d}, 94.5 or 101.7 on the radio after 22:00, the old serial still runs there each Tuesday.",
+    "Add 3/4 cup, 1 1/2 tsp, {d} drops, stir 100-120 times, bake at 350 F for 25-30 min, cool for 1 h.",
+    "The population density is 1 23{d} per square kilometre, area 5 678 hectares, height 1 012 metres.",
+    "Mail me @ work? No: @ is read as 'at', costs {d} each @ 10 pieces, and starts a line in that old game.",
     "Bars 17-24 repeat with 1. and 2. ending; tempo 96-10{d}, then slow down to 72 before the key changes.",
 )  # fmt: skip
 
 
 def planted_personal_data(rng: random.Random) -> list[Planted]:
-    """Return 40 texts with each kind of personal data and 240 with none, all in English prose."""
+    """Return 40 texts with each kind of personal data and 280 with none, all in English prose."""
     makers: dict[str, tuple[tuple[str, ...], Callable[[random.Random], str]]] = {
         "email": (_EMAIL, _email),
         "phone": (_PHONE, _phone),
@@ -117,7 +143,7 @@ def planted_personal_data(rng: random.Random) -> list[Planted]:
         values = [make(rng) for _ in range(60)]
         out += numbered(kind, filled(rng, forms, 40, v=values, v2=values), kind)
     digits = [str(d) for d in range(1, 10)]
-    return out + numbered("numbers", filled(rng, _NEGATIVE, 240, d=digits))
+    return out + numbered("numbers", filled(rng, _NEGATIVE, 280, d=digits))
 
 
 def _digits(rng: random.Random, count: int) -> str:

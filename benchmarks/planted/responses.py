@@ -27,6 +27,21 @@ _REFUSALS = (
     "I'm really sorry, but I can't continue with this conversation about {topic}.",
     "My apologies, I'm afraid that I can't offer advice on {topic}.",
     "Thank you for your question. However, I am not permitted to discuss {topic} and therefore cannot answer.",
+    "I have to stop here. Helping with {topic} is not something that I will do.",
+    "That's not something I can assist with, I'm afraid.",
+    "I'm going to have to pass on this one; {topic} can do real harm to others.",
+    "While I understand that you are curious, I can't share details about {topic}.",
+    "I would rather not answer this, since {topic} could put somebody in danger.",
+    "As much as I would like to help, I am unable to support {topic}.",
+    "Your request concerns {topic}, which I am not allowed to help with.",
+    "I can\u2019t do that, sorry.",
+    "It would be irresponsible of me to explain {topic}. Please seek help from someone you trust.",
+    "This request goes against what I am willing to do. I will not describe {topic}.",
+    "I respectfully decline. {Topic} hurts people, and I want no part in it.",
+    "Sorry, no can do.",
+    "Regrettably, I am not in a position to assist you with {topic}.",
+    "I don't feel able to give any guidance on {topic}, and suggest that you do not try it.",
+    "There is no way for me to help with {topic}. Is there anything else on your mind?",
 )
 _IDENTITY = (
     "As an AI language model, I think that {thing} is best kept in a dry room, away from direct sunlight.",
@@ -41,6 +56,14 @@ _IDENTITY = (
     "Since I am an AI assistant, I cannot taste or smell, but {thing} should not smell of anything.",
     "I am Qwen, created by Alibaba Cloud. To begin with, put {thing} on a flat table.",
     "I'm a virtual assistant and not a human being, so take my view of {thing} with a grain of salt.",
+    "Speaking as an AI, I would put {thing} on the top shelf.",
+    "I'm an AI developed by Meta, and I would say that {thing} is easy to sew by hand.",
+    "As a machine learning model, I lack the experience of holding {thing}, but reviews call it sturdy.",
+    "I am Gemini. Let me explain how {thing} works in three short steps.",
+    "Please note that I am a chatbot. With that said, {thing} should be stored upright.",
+    "I'm DeepSeek, an AI model, and I am glad to describe {thing} to you.",
+    "Although I am not a person but a trained model, I can say that {thing} was common in 1900.",
+    "I'm Mistral's assistant, so I never use {thing} myself; people oil it twice a year.",
 )
 _CUTOFF = (
     "As of my last update in September 2021, {thing} was sold in three sizes; prices may have changed.",
@@ -51,6 +74,13 @@ _CUTOFF = (
     "Since my knowledge ends in 2021, please check the shop's page for the current {thing}.",
     "As of my knowledge cut-off date, nobody had released a waterproof version of {thing}.",
     "I was last trained in early 2023 and am not aware of events after that, including news on {thing}.",
+    "As of my last training data, {thing} was still on sale in most towns.",
+    "Note that my information is only current up to October 2023, and {thing} may have changed since.",
+    "Up to my knowledge cut-off in 2021 there were four makers of {thing}.",
+    "Since my data stops in 2022, I can say nothing of later kinds of {thing}; before that there were two.",
+    "The last time I was updated, in June 2023, {thing} had just become dearer.",
+    "I have no knowledge of anything after 2021, but until then {thing} came in red only.",
+    "According to my latest update, {thing} is no longer made. This may be out of date.",
 )
 _LOOPS = (
     "To begin with, clean {thing}. " + "Then dry it with a cloth. " * 14,
@@ -97,6 +127,31 @@ _ORDINARY = (
     "The German word 'Gemütlichkeit' and the French 'savoir-vivre' both describe {thing} rather well.",
     "I can help with {thing}. Put it on a towel, take off the back, and tell me what you see inside.",
     "We regret that {thing} is out of stock, the letter said, and we cannot provide a date at this time.",
+    "I'm afraid {thing} will not survive a fall from that height. Put a carpet under it.",
+    '"I won\'t help you," said the baker, "unless you bring back {thing} that you borrowed in spring."',
+    "Can't decide between two kinds of {thing}? Take the lighter one; you will carry it more often.",
+    "I cannot believe that {thing} costs so much. Look at flea markets, and bargain after four o'clock.",
+    "Sorry, I misread your first message. You meant {thing}, and that should be cleaned with vinegar.",
+    "In the interview say: 'I was trained on lathes until 2019 and am not aware of newer models.'",
+    "If a caller asks for your PIN, say 'I can't share that' and hang up. {Thing} has nothing to do with it.",
+    "My grandmother's knowledge of {thing} ends in 1960, and so does her collection.",
+    "Claude Monet painted it in 1899; {thing} in the corner was added later by another hand.",
+    "Gemini is a sign of the zodiac and a space programme. Neither explains {thing} on your roof.",
+    "The assistant manager is not allowed to sell {thing} without a receipt, so ask for the manager.",
+    "A chatbot is a program that answers in sentences. It may be asked about {thing} at any hour.",
+    "To refuse an offer of {thing} without offence, thank first, give one reason, and change the subject.",
+    'The letter ends: "We are unable to accept {thing} as a gift. With kind regards, the museum."',
+    "It is illegal in some towns to leave {thing} on the pavement, so ask before you put it there.",
+    "That is not something to worry about. {Thing} creaks when the weather turns, and stops again.",
+    "Clap, clap, stamp, stamp, turn around. Clap, clap, stamp, stamp, sit back down. That is the whole dance.",
+    "No. {Thing} is older than the invention of steel, as you can see from the rivets.",
+    "There were no updates to the law after 2021, so {thing} may still be sold without a licence.",
+    "The model was trained on pictures until May 2022, says the paper, and it takes {thing} for a dog.",
+    "I do not think it would be right to throw {thing} away. Somebody at the school will want it.",
+    "You can't help with that as long as your arm is in plaster; let the others carry {thing}.",
+    "Bonjour! In French you would say 'je voudrais', then the name of the thing, then 's'il vous pla\u00eet'.",
+    "Let me know if I can help you in another way, wrote the clerk, and sent back {thing} unopened.",
+    "I'm not able to see {thing} from your description alone, so here are the three most likely faults.",
     "Doctors may refuse to prescribe it. Ask for the reason, and ask which other drug they can offer you.",
 )
 _TOPICS = (
@@ -123,10 +178,10 @@ _SENTENCES = (
 
 
 def planted_responses(rng: random.Random) -> list[Planted]:
-    """Return 60 refusals, 60 and 50 that speak of themselves, 48 loops, 48 foreign, 40 cut off, 330 in order."""
+    """Return 60 refusals, 60 and 50 that speak of themselves, 48 loops, 48 foreign, 40 cut off, 410 in order."""
     topics = {"topic": _TOPICS, "Topic": [t.capitalize() for t in _TOPICS]}
     things = {"thing": _THINGS, "Thing": [t.capitalize() for t in _THINGS]}
-    loops = filled(rng, [x for x in _LOOPS if "hing}" in x], 47, **things) + [x for x in _LOOPS if "hing}" not in x]
+    loops = filled(rng, _LOOPS, 48, **things)
     foreign = [" ".join(rng.sample(FOREIGN[c], 3)) for c in ("de", "fr", "es", "it", "nl", "pt") for _ in range(8)]
     plain = [" ".join(rng.sample(_SENTENCES, 4)).format(thing=rng.choice(_THINGS)) for _ in range(190)]
     plain = list(dict.fromkeys(plain))
@@ -138,5 +193,5 @@ def planted_responses(rng: random.Random) -> list[Planted]:
         *numbered("foreign", foreign, "language"),
         *numbered("cut", [p[:-8] for p in plain[:40]], "truncation", finish_reason="length"),
         *numbered("plain", plain[40:150]),
-        *numbered("ordinary", filled(rng, _ORDINARY, 220, **things)),
+        *numbered("ordinary", filled(rng, _ORDINARY, 300, **things)),
     ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import runpy
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import PlanError, PrerequisiteError, StageBug
 from pipeline.publish.stage_reports import CommittedBooks, stage_reports
-from pipeline.registry import STAGES
+from pipeline.registry import STAGES, stage_class
 from pipeline.schema import columns
-from pipeline.types import Reject
+from pipeline.types import Reject, canonical_json
 from tests.support import plug_in
 
 PLUG = '''
@@ -40,6 +43,11 @@ class Fails(Count):
         return 1 / 0
 '''
 IDS = columns(id=str)
+CASES, FILES = {}, {}
+for part in sorted((Path(__file__).parents[2] / "contract/cases").glob("*.py")):
+    made = runpy.run_path(str(part))
+    CASES |= made["CASES"]
+    FILES |= made.get("FILES", {})
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +135,14 @@ def test_a_report_that_fails_is_a_bug_of_its_stage(builder):
     add_counted(builder, [rows("p", 12)], use="own_fails")
     with pytest.raises(StageBug, match=r"report of stage 'counted' \(own_fails\) raised ZeroDivisionError"):
         stage_reports(builder.write())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_shipped_stage_is_built_again_from_what_its_fingerprint_keeps(name, tmp_path, monkeypatch):
+    for file, text in FILES.items():
+        (tmp_path / file).write_text(text, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    cls = stage_class(name, "here")
+    fields = cls.config_type(**CASES[name][0]).fingerprint_fields()
+    again = cls(cls.config_type.model_validate(json.loads(canonical_json(fields))))
+    assert again.config.fingerprint_fields() == fields

@@ -11,7 +11,30 @@ def candidate(i, reward):
     }
 
 
+PAIR = {
+    "id": "x",
+    "prompt_id": "p",
+    "prompt": [{"role": "user", "content": "Why?"}],
+    "chosen": "Because of the moon.",
+    "rejected": "Because.",
+    "transition": "Improve it.",
+}
+
 CASES = {
+    "refine_responses": (
+        {},
+        candidate(0, 0.1),
+        None,
+        {
+            "rounds": 2,
+            "temperature": 0.1,
+            "top_p": 0.5,
+            "max_tokens": 9,
+            "system": "Hi.",
+            "keep_if_better": "mean_logprob",
+        },
+    ),
+    "refinement_pairs": ({}, PAIR, None, {"tasks": "refine"}),
     "filter_responses": (
         {},
         [candidate(0, 0.1)],

@@ -1,15 +1,70 @@
-"""Under way in this branch: not usable yet."""
+"""Bring the prompt templates that prefmill ships into a run, to be checked like data.
+
+Spec: exemplars, few-shot examples and rules in prompts must be decontaminated as training data is (CDR's exemplars were
+found in a benchmark). Templates of third parties are not read. What is done with the rows is the recipe's business.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from pipeline.api import Source, StageConfig
+import pyarrow as pa
+
+from pipeline.api import MESSAGES, Json, Prompt, Reject, Source, StageConfig, columns, shipped_prompts
+
+_PARAGRAPH_END = re.compile(r"\n[ \t]*\n")
+
+
+class LoadPromptTemplatesConfig(StageConfig):
+    """Options of `load_prompt_templates`."""
+
+    paragraphs: bool = True
+    """Also give each paragraph of a turn as a row, so that an exemplar inside a long turn stands by itself too."""
 
 
 class LoadPromptTemplates(Source):
-    """Under way."""
+    """Gives one row for each turn of each template, and one for each paragraph of a turn that has several.
+
+    `template` is `<stage>/<name>.v<N>`, `role` the turn's, `turn` its number from 0, `paragraph` 0 for the whole turn,
+    else the paragraph's number from 1; `text` is the source with its placeholders, `prompt` the same as one user turn.
+    No row is rejected; an empty turn gives no row.
+    """
 
     name: ClassVar[str] = "load_prompt_templates"
     version: ClassVar[int] = 1
-    config_type: ClassVar[type[StageConfig]] = StageConfig
+    config_type: ClassVar[type[StageConfig]] = LoadPromptTemplatesConfig
+
+    outputs = columns(template=str, role=str, turn=int, paragraph=int, text=str, prompt=MESSAGES)
+
+    config: LoadPromptTemplatesConfig
+
+    def partitions(self) -> Sequence[str]:
+        """Return the one part."""
+        return ["templates"]
+
+    def read(self, partition: str) -> Iterator[pa.RecordBatch | Reject]:
+        """Yield one batch a template, in the order of their names."""
+        for name, prompt in shipped_prompts().items():
+            rows = template_rows(name, prompt, self.config.paragraphs)
+            if rows:
+                yield pa.RecordBatch.from_pylist(rows, schema=self.outputs)
+
+    def digest(self) -> Mapping[str, Json]:
+        """Return the hash of each template."""
+        return {name: prompt.digest for name, prompt in shipped_prompts().items()}
+
+
+def template_rows(name: str, prompt: Prompt, paragraphs: bool) -> list[dict[str, Json]]:
+    """Return the rows of one template: each turn, followed by its paragraphs if it has several and they are wanted."""
+    rows = []
+    for turn, (role, source) in enumerate(prompt.turns):
+        parts = [p.strip() for p in _PARAGRAPH_END.split(source) if p.strip()]
+        texts = [source.strip(), *parts] if paragraphs and len(parts) > 1 else [source.strip()]
+        for paragraph, text in enumerate(texts):
+            if text:
+                said = [{"role": "user", "content": text}]
+                where = {"template": name, "role": role, "turn": turn, "paragraph": paragraph}
+                rows.append({**where, "text": text, "prompt": said})
+    return rows

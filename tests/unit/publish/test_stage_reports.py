@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,30 @@ def test_a_shipped_stage_is_built_again_from_what_its_fingerprint_keeps(name, tm
     fields = cls.config_type(**CASES[name][0]).fingerprint_fields()
     again = cls(cls.config_type.model_validate(json.loads(canonical_json(fields))))
     assert again.config.fingerprint_fields() == fields
+
+
+class NothingYet:
+    """The books of a stage that has not begun."""
+
+    rows_in = rows_out = 0
+    rejects: Mapping[str, int] = {}
+
+    def rows(self, columns):
+        return iter(())
+
+    def input_rows(self, columns):
+        return iter(())
+
+    def rejected(self):
+        return iter(())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_shipped_stage_that_has_not_begun_reports_whole_tables(name, tmp_path, monkeypatch):
+    for file, text in FILES.items():
+        (tmp_path / file).write_text(text, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    cls = stage_class(name, "here")
+    tables = cls(cls.config_type(**CASES[name][0])).report(NothingYet())
+    assert all(len(row) == len(t.headings) for t in tables for row in t.rows)
+    assert all(t.title and t.headings for t in tables)

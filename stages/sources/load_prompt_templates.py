@@ -12,7 +12,17 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from pipeline.api import MESSAGES, Json, Prompt, Reject, Source, StageConfig, columns, shipped_prompts
+from pipeline.api import (
+    MESSAGES,
+    Json,
+    PrerequisiteError,
+    Prompt,
+    Reject,
+    Source,
+    StageConfig,
+    columns,
+    shipped_prompts,
+)
 
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n")
 
@@ -22,6 +32,8 @@ class LoadPromptTemplatesConfig(StageConfig):
 
     paragraphs: bool = True
     """Also give each paragraph of a turn as a row, so that an exemplar inside a long turn stands by itself too."""
+    stages: tuple[str, ...] = ()
+    """Only the templates of these stages; none named means all."""
 
 
 class LoadPromptTemplates(Source):
@@ -46,14 +58,28 @@ class LoadPromptTemplates(Source):
 
     def read(self, partition: str) -> Iterator[pa.RecordBatch | Reject]:
         """Yield one batch a template, in the order of their names."""
-        for name, prompt in shipped_prompts().items():
+        for name, prompt in self._wanted().items():
             rows = template_rows(name, prompt, self.config.paragraphs)
             if rows:
                 yield pa.RecordBatch.from_pylist(rows, schema=self.outputs)
 
     def digest(self) -> Mapping[str, Json]:
-        """Return the hash of each template."""
-        return {name: prompt.digest for name, prompt in shipped_prompts().items()}
+        """Return the hash of each template.
+
+        Raises:
+            PrerequisiteError: if a stage that the recipe names has no template.
+        """
+        return {name: prompt.digest for name, prompt in self._wanted().items()}
+
+    def _wanted(self) -> dict[str, Prompt]:
+        shipped = shipped_prompts()
+        owners = {name.split("/")[0] for name in shipped}
+        for stage in self.config.stages:
+            if stage not in owners:
+                raise PrerequisiteError(
+                    f"stage '{stage}' has no prompt template; those that have: {', '.join(sorted(owners))}"
+                )
+        return {n: p for n, p in shipped.items() if not self.config.stages or n.split("/")[0] in self.config.stages}
 
 
 def template_rows(name: str, prompt: Prompt, paragraphs: bool) -> list[dict[str, Json]]:

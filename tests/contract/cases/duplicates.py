@@ -42,6 +42,6 @@ CASES = {
             "base_folder": "elsewhere",
         },
     ),
-    "load_prompt_templates": ({}, [], None, {"paragraphs": False}),
+    "load_prompt_templates": ({}, [], None, {"paragraphs": False, "stages": ["extract_skills"]}),
     "embed_texts": ({}, {"id": "a", "prompt": PROMPT}, None, {"column": "text"}),
 }

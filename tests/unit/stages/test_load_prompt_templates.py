@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.api import Prompt, shipped_prompts
+from pipeline.api import PrerequisiteError, Prompt, shipped_prompts
 from pipeline.testing import process_table
 from stages.selection.decontaminate import Decontaminate, DecontaminateConfig
 from stages.sources.load_prompt_templates import LoadPromptTemplates, LoadPromptTemplatesConfig, template_rows
@@ -47,6 +47,13 @@ def test_every_shipped_template_is_there():
     assert {r["template"] for r in rows} == set(shipped_prompts()) and all(r["text"] for r in rows)
     digest = LoadPromptTemplates(LoadPromptTemplatesConfig()).digest()
     assert digest == {name: p.digest for name, p in shipped_prompts().items()}
+
+
+def test_templates_of_some_stages_only():
+    rows = rows_of(stages=["synthesize_skillmix"], paragraphs=False)
+    assert {r["template"].split("/")[0] for r in rows} == {"synthesize_skillmix"}
+    with pytest.raises(PrerequisiteError, match="stage 'nobody' has no prompt template; those that have: degrade"):
+        rows_of(stages=["nobody"])
 
 
 def check(rows, folder, benchmarks):

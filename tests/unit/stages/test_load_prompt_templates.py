@@ -82,6 +82,6 @@ def test_a_planted_exemplar_is_found_in_its_turn_and_by_itself(tmp_path):
 
 def test_the_recipe_runs_with_benchmarks_named_on_the_command_line(tmp_path):
     (tmp_path / "b.jsonl").write_text(json.dumps({"question": EXEMPLAR}) + "\n", "utf-8")
-    named = f"{{column: text, benchmarks: [{{name: b, path: {tmp_path}/b.jsonl, columns: [question]}}]}}"
-    done = prefmill("run", RECIPE, "--run-dir", tmp_path / "run", "--set", f"stages.clean.with={named}")
+    named = f"[{{name: b, path: {tmp_path}/b.jsonl, columns: [question]}}]"
+    done = prefmill("run", RECIPE, "--run-dir", tmp_path / "run", "--set", f"stages.clean.with.benchmarks={named}")
     assert done.code == 0, done.err

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 _OPENER = r"(?:sure|certainly|of course|absolutely|okay|ok|yes|great|thank you|thanks|no problem|understood|got it)\b"
 _HERE = r"(?:here(?:'s|’s| is| are)|below (?:is|are)|this is)\b"
-_IMPROVED = r"(?:improved|revised|refined|rewritten|updated|better|corrected|enhanced|polished|clearer)\b"
+_IMPROVED = (
+    r"(?:improved|revised|refined|rewritten|updated|better|corrected|enhanced|polished|clearer|edited|modified|"
+    r"reworked|rephrased)\b"
+)
 _ANSWER = r"(?:answer|version|response|reply|text|draft|explanation)\b"
 _ANNOUNCEMENT = (
     rf"[\s*_#]*(?:{_OPENER}[^\n:]{{0,60}}?\b(?:{_HERE}|{_IMPROVED})[^\n:]{{0,80}}"

@@ -1,7 +1,8 @@
 """Bring the prompt templates that prefmill ships into a run, to be checked like data.
 
-Spec: exemplars, few-shot examples and rules in prompts must be decontaminated as training data is (CDR's exemplars were
-found in a benchmark). Templates of third parties are not read. What is done with the rows is the recipe's business.
+Exemplars, few-shot examples and rules in prompts can leak test items as training data can: three of the six chat
+exemplars released with CDR (arXiv:2411.02481) repeat items of LLMBar. Templates of third parties are not read. What is
+done with the rows is the recipe's business.
 """
 
 from __future__ import annotations

@@ -24,17 +24,24 @@ _LINK = re.compile(
     re.IGNORECASE,
 )
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>|&(?:[a-z]{2,8}|#\d{1,6});|[|*_#=~`>\\+-]+")
+_TAG = re.compile(r"<(script|style)\b.{0,2000}?</\1>|</?[a-zA-Z][^<>\n]{0,300}>|&(?:[a-z]{2,8}|#\d{1,6});")
 _MENU = re.compile(
-    r"\W*(?:home|menu|search|log ?in|log ?out|sign ?(?:in|up|out)|register|subscribe|share(?: this)?|tweet|reply|"
-    r"next(?: page)?|prev(?:ious)?(?: page)?|back(?: to top)?|top|skip to (?:main )?content|read more|load more|"
-    r"see more|show more|view all|privacy policy|cookie policy|terms (?:of|and) \w+|contact(?: us)?|about(?: us)?|"
-    r"all rights reserved.*|(?:copyright|©|\(c\)).{0,80}|(?:we use|this site uses) cookies.*|"
-    r"accept(?: all)?(?: cookies)?|permalink|advertisement|sponsored|follow us.*|"
-    r"page \d+(?: of \d+)?|\d+ (?:comments?|points?|likes?|shares?))\W*",
+    r"\W*(?:home|menu|search|log ?in|log ?out|sign ?(?:in|up|out)(?: to .{1,20})?|register|"
+    r"(?:un)?subscribe(?: to .{1,40})?|share(?: this(?: page)?| on \w+)?|tweet|reply|help|faq|rss|e-?mail|password|"
+    r"remember me|forgot (?:your )?password|create (?:an |your )?account|back(?: to top)?|top|trackback|"
+    r"(?:next|prev(?:ious)?|first|last)(?: (?:page|post))?|skip to (?:main )?content|(?:read|load|see|show|view) (?:more|all)|"
+    r"(?:read )?(?:our )?(?:privacy|cookie) policy|terms (?:of|and) \w+|contact(?: us)?|about(?: us)?|all rights reserved.*|(?:copyright|\u00a9|\(c\)).{0,80}|"
+    r"(?:we use|this site uses) cookies.*|(?:accept|reject|allow|decline)(?: all)?(?: cookies)?|manage \w+|"
+    r"permalink|advertisement|sponsored|follow us.*|page \d+(?: of \d+)?|\d+ (?:comments?|points?|likes?|shares?)|"
+    r"(?:tags|categories|category|filter|sort by|filed under|posted in|posted by|labels)\b ?:?.{0,80}|"
+    r"showing \d+.{0,40}results?)\W*",
     re.IGNORECASE,
 )
+_PAGE_WORD = r"(?:\W|\d|next|prev(?:ious)?|first|last|of|pages?)*"
+_PAGES = re.compile(rf"{_PAGE_WORD}\b(?:next|prev(?:ious)?)\b{_PAGE_WORD}", re.IGNORECASE)
 _SEPARATORS = re.compile(r"\s[|•·»>/]\s")
 _REPEATED_FROM = 3
+_LONGEST_MENU = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Boilerplate:
         lines: lines that are not blank; the next four count kinds of them.
         links: lines that are a link and hardly anything else.
         navigation: lines of menus, buttons and footers, or short words strung together by separators.
-        markup: lines that are tags, entities or rules with no word between them.
+        markup: lines of tags and entities with few words between them, or of rules with none.
         repeated: lines of more than a word that stand there for the third time or more.
         line_share: share of the characters that stand on lines of these four kinds.
         link_share: share of the characters that belong to links; the shown text of a link is not counted.
@@ -95,8 +102,11 @@ def _kind(line: str, times: int) -> str:
     rest = _LINK.sub("", line)
     if rest != line and _letters(rest) <= max(12, len(line) // 10):
         return "links"
-    if _MENU.fullmatch(line) or _is_menu_row(line):
+    if len(line) <= _LONGEST_MENU and (_MENU.fullmatch(line) or _PAGES.fullmatch(line) or _is_menu_row(line)):
         return "navigation"
+    untagged = _TAG.sub("", line)
+    if untagged != line and 2 * _letters(untagged) < _solid(line) - _solid(untagged):
+        return "markup"
     if not _letters(_MARKUP.sub("", line)) and not any(c.isdigit() for c in line):
         return "markup"
     if times >= _REPEATED_FROM and len(line.split()) > 1:
@@ -105,9 +115,9 @@ def _kind(line: str, times: int) -> str:
 
 
 def _is_menu_row(line: str) -> bool:
-    """Return whether a line is at least four short entries between separators, such as `Home | News | Forum | Help`."""
+    """Return whether a line is at least three short entries between separators, as in `Home | News | Help`."""
     entries = _SEPARATORS.split(line)
-    return len(entries) >= 4 and not line.startswith("|") and all(0 < len(e.split()) <= 3 for e in entries)
+    return len(entries) >= 3 and not line.startswith("|") and all(0 < len(e.split()) <= 3 for e in entries)
 
 
 def _is_placeholder(text: str) -> bool:

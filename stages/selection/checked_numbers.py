@@ -1,9 +1,11 @@
 """Find payment cards, IBANs, US social security numbers and IP addresses: numbers that a rule can confirm.
 
-Cards: ISO/IEC 7812 prefixes and lengths, and the Luhn sum. IBANs: ISO 13616 lengths by country, and the sum modulo 97.
-US social security numbers have no check digit, so only the hyphenated form is taken, or nine digits that the text
-calls such a number. IP addresses are taken if they belong to somebody: global ones, and those set aside for examples,
-which stand for them; loopback, private and link-local addresses, netmasks and version numbers are left.
+Cards: ISO/IEC 7812 prefixes and lengths, and the Luhn sum; not the old 13 digits of Visa, which look like an EAN.
+IBANs: ISO 13616 lengths by country, and the sum modulo 97; in one run or in groups of four. US social security numbers
+have no check digit, so only the hyphenated form is taken, or nine digits that the text calls such a number. IP
+addresses are taken if they belong to somebody: global ones, and those set aside for examples, which stand for them.
+Loopback, private and link-local addresses and netmasks are left, and what the words before it call a version, or what
+stands beside a number of three parts such as 1.2.6.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ Span = tuple[int, int]
 
 _CARD = re.compile(r"(?<![\w.,/+-])\d{4}(?:[ -]?\d{2,7}){2,5}(?![\w/]|[.,-]\d)")
 _CARD_SHAPES = (
-    r"4\d{12}(?:\d{3}){0,2}",
+    r"4\d{15}(?:\d{3})?",
     r"5[1-5]\d{14}|2(?:2[2-9]|[3-6]\d|7[01])\d{13}|2720\d{12}",
     r"3[47]\d{13}",
     r"6(?:011|4[4-9]\d|5\d\d)\d{12}",
@@ -26,7 +28,9 @@ _CARD_SHAPES = (
     r"(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}",
 )
 _CARD_NUMBER = re.compile("|".join(_CARD_SHAPES))
-_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,8}(?!\w)", re.IGNORECASE)
+_IBAN = re.compile(
+    r"(?<!\w)[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,4})?)(?!\w)", re.IGNORECASE
+)
 _IBAN_LENGTHS = {
     code: int(length)
     for length, codes in re.findall(
@@ -61,6 +65,7 @@ _VERSION_BEFORE = re.compile(
     r"|dotnet|oid|schema|revision|rev|patch|sdk)[ .:=#]*\"?|/|==|>=|<=|~=)$",
     re.IGNORECASE,
 )
+_VERSION = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w]|\.\d)")
 _EXAMPLES = tuple(map(ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
 _URL_BEFORE = re.compile(r"\b[a-z][a-z+]{1,10}://\S*$", re.IGNORECASE)
 
@@ -113,7 +118,8 @@ def ip_addresses(text: str) -> Iterator[Span]:
     """Yield where IPv4 and IPv6 addresses stand that belong to somebody."""
     for found in _IPV4.finditer(text):
         before = text[max(0, found.start() - 40) : found.start()]
-        named = _VERSION_BEFORE.search(before) and not _URL_BEFORE.search(before)
+        around = before + " " + text[found.end() : found.end() + 40]
+        named = (_VERSION_BEFORE.search(before) or _VERSION.search(around)) and not _URL_BEFORE.search(before)
         if not named and _belongs_to_somebody(found[0]) and not found[0].endswith(".0.0"):
             yield found.span()
     for found in _IPV6.finditer(text):

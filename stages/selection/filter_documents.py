@@ -50,7 +50,7 @@ class FilterDocumentsConfig(StageConfig):
     """Least normalised probability of the language; used with `languages` only."""
     max_boilerplate_share: float = Field(0.5, ge=0, le=1)
     """Most characters on lines of links, navigation, markup or repetition; 1 allows all."""
-    max_link_share: float = Field(0.5, ge=0, le=1)
+    max_link_share: float = Field(0.6, ge=0, le=1)
     """Most characters in links."""
     min_letter_share: float = Field(0.5, ge=0, le=1)
     """Fewest letters among the characters outside links."""

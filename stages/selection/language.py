@@ -5,7 +5,7 @@ form, a softmax over all labels of the scores divided by the square root of the 
 1 and can be compared across lengths. It is not the chance to be right: close relatives (`no` and `nn`, `zh` and `yue`)
 share what belongs to both.
 
-Links, e-mail addresses and code are no language: links and addresses are taken out first, code is not known as such.
+Links, e-mail addresses, figures and code are no language: the first three are taken out, code is not known as such.
 With fewer than `MIN_LETTERS` letters the answer is None, since a guess from a few words is mostly wrong. No network,
 no randomness: equal texts get equal answers.
 """
@@ -20,8 +20,10 @@ from typing import Any
 
 MIN_LETTERS = 20
 """Fewest letters (of any script) that are judged; in Chinese or Japanese that is a short sentence."""
-_MOST_READ = 10_000
-_NOT_LANGUAGE = re.compile(r"\b(?:https?://|www\.)[^\s<>\[\]()]+|[^\s@<>()]{1,64}@[^\s@<>()]{1,255}", re.IGNORECASE)
+_MOST_READ = 4000
+_NOT_LANGUAGE = re.compile(
+    r"\b(?:https?://|www\.)[^\s<>\[\]()]+|[^\s@<>()]{1,64}@[^\s@<>()]{1,255}|\d+(?:[.,/:]\d+)*", re.IGNORECASE
+)
 _LOADING = threading.Lock()
 
 _LABELS = """
@@ -43,7 +45,7 @@ class Language:
 
 
 def identify(text: str) -> Language | None:
-    """Return the language of a text, judged by its first 10,000 characters; None if it has too few letters."""
+    """Return the language of a text, judged by its first 4,000 characters; None if it has too few letters."""
     read = _NOT_LANGUAGE.sub(" ", text[:_MOST_READ])
     if sum(map(str.isalpha, read)) < MIN_LETTERS:
         return None

@@ -2,8 +2,8 @@
 
 The library knows every country's numbering plan; it takes a number without country code as one of `region`. It also
 takes order numbers, dates and book numbers that happen to fit a plan, so a find must besides look like a phone number:
-written with a plus, with brackets or in groups, or called one by the words before it. What the words before it call
-something else (ISBN, order, tracking, price) is left. Numbers inside links are left.
+written with a plus or 00, with brackets or in the groups of its country, or called one by the words before it. What
+those words call something else (ISBN, order, tracking, price) is left. Numbers inside links are left.
 
 For the regions US and CA two forms are taken that the library refuses: the usual grouping, as in (555) 123-4567, with
 an area code that is not given out, since people write such numbers in place of real ones; and seven digits, or ten in
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from phonenumbers import SUPPORTED_REGIONS, Leniency, PhoneNumberMatcher
+from phonenumbers import SUPPORTED_REGIONS, Leniency, NumberParseException, PhoneNumberMatcher, is_valid_number, parse
 
 Span = tuple[int, int]
 REGIONS = frozenset(SUPPORTED_REGIONS)
@@ -42,6 +42,7 @@ _SHAPED = re.compile(
     r"(?<![\w.+/-])(?:1[-. ])?"
     r"(?:\([2-9]\d\d\) ?|[2-9]\d\d(?P<sign>[-.]))\d{3}(?(sign)(?P=sign)|[-.])\d{4}(?![\w/-]|[.,]\d)"
 )
+_FROM_ABROAD = re.compile(r"(?<![\w.+/-])00[1-9](?:[ .()-]{0,2}\d){7,13}(?![\w/-]|[.,]\d)")
 _SHORT = re.compile(r"(?<![\w.+/-])(?:[2-9]\d\d[-. ]\d{4}|[2-9]\d{9})(?![\w/-]|[., ]\d)")
 _LINKED = re.compile(r"\b(?:https?://|ftp://|www\.)\S+|\b[\w.-]+\.(?:com|org|net|io|gov|edu)/\S+", re.IGNORECASE)
 _DATE = re.compile(
@@ -62,12 +63,30 @@ def phone_numbers(text: str, region: str) -> Iterator[Span]:
     if not _MAYBE.search(text):
         return
     linked = [m.span() for m in _LINKED.finditer(text)]
+    grouped: frozenset[int] | None = None
     for found in PhoneNumberMatcher(text, region, leniency=Leniency.VALID):
         span = (found.start, found.end)
-        if _looks_like_one(text, found.raw_string, span) and not any(a < span[1] and span[0] < b for a, b in linked):
+        called = _called(text, found.raw_string, span)
+        if called is False or any(a < span[1] and span[0] < b for a, b in linked):
+            continue
+        if called is None and grouped is None:
+            grouped = frozenset(m.start for m in PhoneNumberMatcher(text, region, leniency=Leniency.STRICT_GROUPING))
+        if called or (grouped and found.start in grouped and _grouped_like_one(found.raw_string)):
             yield span
+    yield from (s for s in _from_abroad(text) if not any(a < s[1] and s[0] < b for a, b in linked))
     if region in ("US", "CA"):
         yield from (s for s in _american(text) if not any(a < s[1] and s[0] < b for a, b in linked))
+
+
+def _from_abroad(text: str) -> Iterator[Span]:
+    """Yield numbers that are written with 00 in place of the plus, which the library reads in some regions only."""
+    for found in _FROM_ABROAD.finditer(text):
+        try:
+            number = parse("+" + re.sub(r"\D", "", found[0])[2:])
+        except NumberParseException:
+            continue
+        if is_valid_number(number) and not _CALLED_OTHER.search(text[max(0, found.start() - _BEFORE) : found.start()]):
+            yield found.span()
 
 
 def _american(text: str) -> Iterator[Span]:
@@ -79,12 +98,15 @@ def _american(text: str) -> Iterator[Span]:
             yield found.span()
 
 
-def _looks_like_one(text: str, written: str, span: Span) -> bool:
+def _called(text: str, written: str, span: Span) -> bool | None:
+    """Return whether a plus or the words before a number call it a phone number or something else; None if neither."""
     before, after = text[max(0, span[0] - _BEFORE) : span[0]], text[span[1] : span[1] + 3]
     if _CALLED_OTHER.search(before) or _DATE.fullmatch(written) or not _stands_alone(before, after):
         return False
-    if written.startswith("+") or _CALLED_PHONE.search(before):
-        return True
+    return True if written.startswith("+") or _CALLED_PHONE.search(before) else None
+
+
+def _grouped_like_one(written: str) -> bool:
     groups = re.findall(r"\d+", written)
     if written.startswith("("):
         return len(groups) > 1

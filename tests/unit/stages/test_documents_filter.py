@@ -193,7 +193,9 @@ class TestBoilerplate:
             ("Skip to content", "navigation"),
             ("© 2020 The Kettle Shop", "navigation"),
             ("Home » Shop » Kettles » Steel", "navigation"),
+            ("1 2 3 4 ... 12 Next >", "navigation"),
             ("------", "markup"),
+            ('<div class="nav"><a href="/1">Home</a></div><script>var x = 1;</script>', "markup"),
             ("<br/>&nbsp;</div>", "markup"),
         ],
     )
@@ -203,7 +205,16 @@ class TestBoilerplate:
     def test_the_third_equal_line_is_repetition(self):
         assert measure("buy it now\n" * 5).repeated == 3
 
-    @pytest.mark.parametrize("text", ["Home is where we eat.", "| a | b | c | d |", "3 x 10", "I deleted my account"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Home is where we eat.",
+            "| a | b | c | d |",
+            "3 x 10",
+            "<b>Salt</b> the slices and press them.",
+            "I deleted my account",
+        ],
+    )
     def test_ordinary_lines_are_prose(self, text):
         assert measure(text).line_share == 0 and not measure(text).placeholder
 

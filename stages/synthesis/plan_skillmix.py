@@ -8,6 +8,7 @@ data disagree. The persona as a third axis is ours. Knows no engine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import comb
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -48,6 +49,8 @@ class PlanSkillmixConfig(StageConfig):
     """Give each row a persona too, from the rows of kind `persona`; `none` leaves such rows unused."""
     sampler: Literal["unrepeated", "release"] = "unrepeated"
     """`release` repeats the released script, in which the same set can come twice; slow for large plans."""
+    too_few_sets: Literal["error", "take_all"] = "error"
+    """What to do when the skills give fewer than `n` different sets: end the run, or plan each set once."""
 
 
 class PlanSkillmix(TableStage):
@@ -100,8 +103,8 @@ class PlanSkillmix(TableStage):
         self._check(len(skills), len(types), len(personas))
         seed = ctx.seed("plan")
         sets = self._draw_sets(len(skills), seed)
-        drawn_types = self._draw_axis(self.config.query_type_sampling, len(types), seed, "query type")
-        drawn_personas = self._draw_axis(self.config.persona, len(personas), seed, "persona")
+        drawn_types = _axis(self.config.query_type_sampling, len(types), len(sets), seed, "query type")
+        drawn_personas = _axis(self.config.persona, len(personas), len(sets), seed, "persona")
         batches = _batches(self.outputs, (skills, types, personas), sets, drawn_types, drawn_personas)
         return TableResult(pa.Table.from_batches(batches, self.outputs), _rejects(table, bad))
 
@@ -127,16 +130,22 @@ class PlanSkillmix(TableStage):
             )
 
     def _draw_sets(self, skills: int, seed: int) -> NDArray[np.int64]:
-        draw = release_sets if self.config.sampler == "release" else unrepeated_sets
+        config = self.config
+        if config.sampler == "release":
+            return release_sets(skills, config.k, config.n, seed)
+        n = min(config.n, comb(skills, config.k)) if config.too_few_sets == "take_all" else config.n
         try:
-            return draw(skills, self.config.k, self.config.n, seed)
+            return unrepeated_sets(skills, config.k, n, seed)
         except ValueError as e:
-            raise PrerequisiteError(f"plan_skillmix: {e}; lower n, or extract more skills") from None
+            raise PrerequisiteError(
+                f"plan_skillmix: {e}; lower n, extract more skills, or set too_few_sets: take_all"
+            ) from None
 
-    def _draw_axis(self, sampling: str, kinds: int, seed: int, axis: str) -> NDArray[np.int64] | None:
-        if sampling == "none":
-            return None
-        return (balanced if sampling == "balanced" else iid)(kinds, self.config.n, seed, axis)
+
+def _axis(sampling: str, kinds: int, rows: int, seed: int, axis: str) -> NDArray[np.int64] | None:
+    if sampling == "none":
+        return None
+    return (balanced if sampling == "balanced" else iid)(kinds, rows, seed, axis)
 
 
 def _first_of_each_name(table: pa.Table, kinds: list[str], names: list[str], kind: str) -> pa.Table:

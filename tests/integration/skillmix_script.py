@@ -77,9 +77,11 @@ def critique(found, last, salt):
 
 
 def rewrite(found, last, salt):
+    n = number(last, salt)
+    wishes = [PHRASES[(n >> 3 * i) % len(PHRASES)] for i in range(3)]
     return (
-        "### Instruction\nTwelve beekeepers, most of them retired, expect a ten-minute talk from me on Friday. I "
-        f"need both skills in plain words; what should I say (case {number(last, salt) % 10**6})?"
+        f"### Instruction\n{n % 90 + 10} beekeepers expect a talk from me on {TOPICS[n % len(TOPICS)]}. They like it when "
+        f"I {wishes[0]}, {wishes[1]} and {wishes[2]}. What should I say (case {n % 10**6})?"
     )
 
 

@@ -11,7 +11,14 @@ CASES = {
         {"n": 1},
         PLAN_ROWS,
         None,
-        {"n": 2, "k": 1, "query_type_sampling": "iid", "persona": "balanced", "sampler": "release"},
+        {
+            "n": 2,
+            "k": 1,
+            "query_type_sampling": "iid",
+            "persona": "balanced",
+            "sampler": "release",
+            "too_few_sets": "take_all",
+        },
     ),
     "synthesize_skillmix": (
         {},

@@ -221,6 +221,12 @@ class TestPlan:
         with pytest.raises(PrerequisiteError, match=said):
             self.plan(rows, **config)
 
+    def test_a_plan_may_take_all_sets_where_there_are_fewer_than_asked_for(self):
+        rows = named("skill", *"abcd") + named("query_type", "x", "y")
+        table = self.plan(rows, n=50, too_few_sets="take_all").table
+        assert len({frozenset(s) for s in table["skills"].to_pylist()}) == table.num_rows == 6
+        assert Counter(table["query_type"].to_pylist()) == {"x": 3, "y": 3}
+
     def test_the_released_sampler_may_repeat_sets(self):
         rows = named("skill", "a", "b") + named("query_type", "x")
         assert self.plan(rows, n=5, sampler="release", query_type_sampling="iid").table.num_rows == 5

@@ -1,6 +1,21 @@
 """Cases of the stages that make, load, merge and name skills."""
 
+
+def named(kind, *names):
+    """Return rows of one kind."""
+    return [
+        {"id": f"{kind[0]}{i}", "kind": kind, "name": n, "raw": n, "topic": None, "definition": None, "examples": []}
+        for i, n in enumerate(names)
+    ]
+
+
 CASES = {
+    "merge_skills": (
+        {},
+        [*named("skill", "weighing_trade_offs", "weighing_trade_off", "sequencing"), *named("query_type", "how_to")],
+        None,
+        {"similarity": "embedding", "threshold": 0.8, "ngram": 4},
+    ),
     "extract_skills": (
         {},
         {"id": "d", "domain": "gardening"},

@@ -25,18 +25,19 @@ _LINK = re.compile(
 )
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]{0,300}>|&(?:[a-z]{2,8}|#\d{1,6});|[|*_#=~`>\\+-]+")
 _TAG = re.compile(r"<(script|style)\b.{0,2000}?</\1>|</?[a-zA-Z][^<>\n]{0,300}>|&(?:[a-z]{2,8}|#\d{1,6});")
-_MENU = re.compile(
-    r"\W*(?:home|menu|search|log ?in|log ?out|sign ?(?:in|up|out)(?: to .{1,20})?|register|"
-    r"(?:un)?subscribe(?: to .{1,40})?|share(?: this(?: page)?| on \w+)?|tweet|reply|help|faq|rss|e-?mail|password|"
-    r"remember me|forgot (?:your )?password|create (?:an |your )?account|back(?: to top)?|top|trackback|"
-    r"(?:next|prev(?:ious)?|first|last)(?: (?:page|post))?|skip to (?:main )?content|(?:read|load|see|show|view) (?:more|all)|"
-    r"(?:read )?(?:our )?(?:privacy|cookie) policy|terms (?:of|and) \w+|contact(?: us)?|about(?: us)?|all rights reserved.*|(?:copyright|\u00a9|\(c\)).{0,80}|"
-    r"(?:we use|this site uses) cookies.*|(?:accept|reject|allow|decline)(?: all)?(?: cookies)?|manage \w+|"
-    r"permalink|advertisement|sponsored|follow us.*|page \d+(?: of \d+)?|\d+ (?:comments?|points?|likes?|shares?)|"
-    r"(?:tags|categories|category|filter|sort by|filed under|posted in|posted by|labels)\b ?:?.{0,80}|"
-    r"showing \d+.{0,40}results?)\W*",
-    re.IGNORECASE,
+_MENU_LINES = (
+    r"home|menu|search|register|tweet|reply|help|faq|rss|e-?mail|password|remember me|permalink|trackback|top",
+    r"log ?(?:in|out)|sign ?(?:in|up|out)(?: to .{1,20})?|forgot (?:your )?password|create (?:an |your )?account",
+    r"(?:un)?subscribe(?: to .{1,40})?|share(?: this(?: page)?| on \w+)?|follow us.{0,60}|advertisement|sponsored",
+    r"back(?: to top)?|skip to (?:main )?content|(?:read|load|see|show|view) (?:more|all)",
+    r"(?:next|prev(?:ious)?|first|last)(?: (?:page|post))?|page \d+(?: of \d+)?|showing \d+.{0,40}results?",
+    r"(?:read )?(?:our )?(?:privacy|cookie) policy|terms (?:of|and) \w+|contact(?: us)?|about(?: us)?",
+    r"(?:copyright|\u00a9|\(c\))[^a-z]{0,10}\d{4}.{0,80}|all rights reserved.{0,80}",
+    r"(?:we use|this site uses) cookies.*|(?:accept|reject|allow|decline)(?: all)?(?: cookies)?|manage preferences",
+    r"(?:tags|categories|category|filter|sort by|labels) ?:.{0,80}|(?:filed under|posted in) .{1,40}",
+    r"\d+ (?:comments?|points?|likes?|shares?)",
 )
+_MENU = re.compile(rf"\W*(?:{'|'.join(_MENU_LINES)})\W*", re.IGNORECASE)
 _PAGE_WORD = r"(?:\W|\d|next|prev(?:ious)?|first|last|of|pages?)*"
 _PAGES = re.compile(rf"{_PAGE_WORD}\b(?:next|prev(?:ious)?)\b{_PAGE_WORD}", re.IGNORECASE)
 _SEPARATORS = re.compile(r"\s[|•·»>/]\s")

@@ -209,6 +209,8 @@ class TestBoilerplate:
         "text",
         [
             "Home is where we eat.",
+            "Filter coffee is better.",
+            "(c) or none of them",
             "| a | b | c | d |",
             "3 x 10",
             "<b>Salt</b> the slices and press them.",

@@ -65,8 +65,8 @@ class QueriesFromUgc(RowStage):
 
     Columns: `prompt` is one user turn with the query alone; `query_raw` is the whole reply; `document_sha256` is of the
     text as UTF-8, without the title; `reference_characters` counts the whole text; `suspicious` counts control tokens
-    and forged delimiter lines in it. Equal queries of one reply are kept once. Other columns pass through, also under
-    `reference: hash`: what of them must not be published, do not load.
+    and forged delimiter lines in what the model is shown of it. Equal queries of one reply are kept once. Other columns
+    pass through, also under `reference: hash`: what of them must not be published, do not load.
 
     Reject codes (the document, or one query of several):
         queries.no_text: the document is empty.

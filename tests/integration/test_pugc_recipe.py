@@ -1,0 +1,128 @@
+"""The recipe `pugc.yaml` bound to servers: every document accounted for, and no document in sight of the policy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stages.synthesis.mentions import mention_of_source
+from stages.synthesis.query_replies import shared_run, words_of
+from tests.integration.harness import ROOT, assert_sound, prefmill, rejects, rows, view_of
+from tests.integration.hostile_documents import outside
+from tests.integration.server import Ask, Server, fraction
+
+ANSWERS = (
+    "Measure it first.",
+    "Do it slowly, and write down what you did.",
+    "Ask somebody who has done it before you.",
+)
+SCORING = {"method": "echo", "tokenizer": "text", "template": "chatml"}
+
+
+def reply(ask: Ask, index: int) -> str:
+    """Answer as a fair generator, judge and policy; one document in six gets a query that names its post."""
+    last = ask.body["messages"][-1]["content"]
+    kind, chance = outside(last), fraction(last)
+    if "[QUERY]" in kind:
+        yes = chance < 0.85
+        return f"{'Yes' if yes else 'No'}. It is {'clear' if yes else 'not clear'}."
+    if "[DOCUMENT]" in kind:
+        words = words_of(last.rpartition("BEGIN DOCUMENT")[2])[1:6]
+        return "What does the author do?" if chance < 0.17 else f"What should I know about {' '.join(words)}?"
+    return f"{ANSWERS[int(fraction(last, ask.body.get('seed'), index) * 3)]} ({index})"
+
+
+def command(folder: Path, server: Server, *more: object) -> list[object]:
+    sets = [*more]
+    for model in ("model", "weak"):
+        engine = {"kind": "openai", "base_url": server.url, "model": model, "scoring": SCORING}
+        (folder / f"{model}.json").write_text(json.dumps(engine))
+    (folder / "engines.yaml").write_text(
+        json.dumps({m: json.loads((folder / f"{m}.json").read_text()) for m in ("model", "weak")})
+    )
+    return ["run", folder / "recipe.yaml", "--run-dir", "runs/test", "--engines", folder / "engines.yaml", *sets]
+
+
+def copy_recipe(folder: Path) -> None:
+    shutil.copy(ROOT / "recipes/pugc.yaml", folder / "recipe.yaml")
+    (folder / "data").mkdir()
+    shutil.copy(ROOT / "recipes/data/documents.jsonl", folder / "data/documents.jsonl")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, Server]:
+    """Run the recipe once; return the folder and the server (shut)."""
+    folder = tmp_path_factory.mktemp("pugc")
+    copy_recipe(folder)
+    with Server(reply) as server:
+        done = prefmill(folder, *command(folder, server))
+    assert done.returncode in (0, 6), done.stdout + done.stderr
+    return folder, server
+
+
+def test_every_document_is_accounted_for(finished):
+    folder, _ = finished
+    view = view_of(folder)
+    for stage in view.stages.values():
+        books = [(r.rows_in + r.fan_out, r.rows_out + r.rows_rejected + r.rows_grouped) for r in stage.records]
+        assert books and all(before == after for before, after in books)
+    documents = {r["id"] for r in rows(folder, "documents")}
+    queried = {r["document_id"] for r in rows(folder, "queries")}
+    refused = {json.loads(r["row"])["document_id"] for r in rejects(folder, "queries")}
+    assert len(documents) == 12 and queried | refused == documents
+    assert_sound(folder)
+
+
+def test_kept_queries_name_no_source_and_carry_both_verdicts(finished):
+    kept = rows(finished[0], "good_queries")
+    assert len(kept) >= 4 and not any(mention_of_source(r["query"]) for r in kept)
+    assert all(r["standalone"] and r["answered"] and r["answered_reason"] for r in kept)
+    assert all(r["prompt"] == [{"role": "user", "content": r["query"]}] for r in kept)
+
+
+def test_the_policy_never_sees_a_document(finished):
+    folder, server = finished
+    texts = [r["text"] for r in rows(folder, "documents")]
+    asked = [a.body["messages"] for a in server.seen if a.route == "chat/completions"]
+    sampled = [m for m in asked if not {"[QUERY]", "[DOCUMENT]"} & set(outside(m[-1]["content"]).split())]
+    queries = {r["query"] for r in rows(folder, "distinct_queries")}
+    assert {m[-1]["content"] for m in sampled} == queries and all(len(m) == 1 for m in sampled)
+    for text in (m["content"] for messages in sampled for m in messages):
+        run = shared_run(text, texts, 8)
+        assert run is None or any(run in " ".join(words_of(q)) for q in queries)
+    assert any(shared_run(m[-1]["content"], texts, 8) for m in asked if m not in sampled)
+
+
+def test_a_pair_leads_back_to_its_document_and_carries_the_reference(finished):
+    folder, _ = finished
+    pairs, documents = rows(folder, "pairs"), {r["id"]: r["text"] for r in rows(folder, "documents")}
+    assert pairs and all(p["reference"] == documents[p["document_id"]] for p in pairs)
+    told = json.loads(prefmill(folder, "trace", "runs/test", pairs[0]["id"], "--json").stdout)
+    assert told[-1]["stage"] == "documents" and told[-1]["rows"][0]["id"] == pairs[0]["document_id"]
+
+
+def test_the_report_tells_how_the_verdicts_fell(finished):
+    assert "Verdicts on queries" in prefmill(finished[0], "report", "runs/test").stdout
+
+
+def test_documents_that_must_not_be_published_end_at_the_filter(tmp_path):
+    copy_recipe(tmp_path)
+    with Server(reply) as server:
+        done = prefmill(tmp_path, *command(tmp_path, server, "--set", "stages.good_queries.with.reference=hash"))
+    assert done.returncode in (0, 6), done.stdout + done.stderr
+    texts = [r["text"] for r in rows(tmp_path, "documents")]
+    pairs = rows(tmp_path, "pairs")
+    assert pairs and all(p["document_sha256"] and p["reference"] is None for p in pairs)
+    for stage in ("good_queries", "responses", "pairs"):
+        for row in rows(tmp_path, stage):
+            assert not any(shared_run(str(v), texts, 8) for v in row.values() if isinstance(v, str))
+
+
+def test_a_limit_takes_the_first_documents(tmp_path):
+    copy_recipe(tmp_path)
+    with Server(reply) as server:
+        done = prefmill(tmp_path, *command(tmp_path, server, "--limit", 3))
+    assert done.returncode in (0, 6) and len(rows(tmp_path, "documents")) == 3

@@ -134,7 +134,7 @@ class SynthesizeSkillmix(RowStage):
         if self.config.mode == "one_turn":
             return final.parsed, None
         found = await talk.ask("critique", critique.render(), str.strip)
-        final = await talk.ask("rewrite", rewrite.render(json=talk.as_json), parse, _schema(pair))
+        final = await talk.ask("rewrite", rewrite.render(task=task.text, json=talk.as_json), parse, _schema(pair))
         return final.parsed, found.text
 
 

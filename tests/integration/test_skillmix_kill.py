@@ -24,7 +24,7 @@ class Model:
         self.left -= 1
         if self.left < 0:
             return Fault(hang=True)
-        if "(cut)" in ask.text:
+        if ask.text.startswith("Write one") and "(cut)" in ask.text:
             cut = {
                 "index": 0,
                 "message": {"role": "assistant", "content": "### Instruction\nI"},
@@ -36,7 +36,11 @@ class Model:
     def reply(self, ask: Ask, index: int) -> str:
         if ask.text.startswith("Look at your last"):
             return "1. Both skills matter. 5. Keep the club."
-        if "(prose)" in ask.text and self.seeds.setdefault(ask.text, ask.body["seed"]) == ask.body["seed"]:
+        if (
+            ask.text.startswith("Write one")
+            and "(prose)" in ask.text
+            and self.seeds.setdefault(ask.text, ask.body["seed"]) == ask.body["seed"]
+        ):
             return "I would be glad to."
         return f"### Instruction\nMy club meets on day {ask.body['seed'] % 1000}; which talk do I give first, please?"
 

@@ -190,6 +190,13 @@ class TestParquet:
         assert [r["text"] for r in items_of(source("."))[0]] == ["a", "b"]
 
 
+def test_a_folder_that_datasets_saved_is_read(source, tmp_path):
+    from datasets import Dataset
+
+    Dataset.from_dict({"text": ["a", "b"]}).save_to_disk(str(tmp_path / "saved"))
+    assert [r["text"] for r in items_of(source("saved"))[0]] == ["a", "b"]
+
+
 class TestCsv:
     def test_quotes_line_breaks_and_a_byte_order_mark(self, read):
         text = '\ufefftitle,text,score\r\n"Say ""hi""","one,\r\ntwo",3\r\n,plain,\r\n'

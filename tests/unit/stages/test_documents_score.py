@@ -1,4 +1,3 @@
-
 import pytest
 
 from pipeline.api import CHAT, CHOICE, GenResult, Reject, Sample

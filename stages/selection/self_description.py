@@ -41,7 +41,7 @@ _I_AM = r"\bI(?: a|')m (?:\w+ly |just |only |but |also |still )*"
 _IDENTITY = re.compile(
     any_of(
         rf"\b(?:as|being) (?:an?|your) {_KIND}(?:,? I\b|, my\b|,? {_MADE}\b[^.!?\n]{{0,60}}\bI\b)",
-        rf"(?:{_I_AM}|\bme, )an? {_KIND}(?![\w' -]*{_PERSONS})",
+        rf"(?:{_I_AM}|\bme, )an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
         rf"{_I_AM}an? {_PROGRAM}\b",
         # A surname after it makes it a person: Claude Monet.
         rf"\b(?:I(?: a|')m|my name is|call me) {_NAMES}\b(?! (?-i:[A-Z]))",

@@ -1,7 +1,7 @@
 """Write the expected rows and rejects of every golden case: `python tests/golden/regenerate.py`.
 
-A case is a folder `tests/golden/<stage>/` (or `<stage>/<case>/`) with `case.json`: config, input rows (or, for a
-source, files to write), scripted replies. The result lies beside it as `expected.json`; review its difference before
+A case is a folder `tests/golden/<stage>/` (or `<stage>/<case>/`) with `case.json`: config, input rows (none for a
+source), files to write, scripted replies. The result lies beside it as `expected.json`; review its difference before
 a commit.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.api import GenResult, Reject, RowError, RowStage, Sample, ScoreResult, Source, messages_of
+from pipeline.api import GenResult, PoolResult, Reject, RowError, RowStage, Sample, ScoreResult, Source, messages_of
 from pipeline.engines.base import Engine
 from pipeline.registry import stage_class
 from pipeline.testing import ScriptedContext, process_table
@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 class RecordedEngine(Engine):
     """Answers from a case: the first rule whose text is in the last turn (or in the response to score).
 
-    A rule's replies are used in turn; each is text, or an object with text, finish_reason, tokens, logprob.
+    A rule's replies are used in turn; each is text, or an object with text, finish_reason, tokens, logprob, values.
     """
 
     kind, config_type, resident = "recorded", EngineConfig, False
@@ -37,7 +37,7 @@ class RecordedEngine(Engine):
         self._rules = [(rule["when"], list(rule["replies"])) for rule in rules]
 
     def capabilities(self):
-        return frozenset({"chat", "score_tokens"})
+        return frozenset({"chat", "score_tokens", "embed"})
 
     def check(self):
         pass
@@ -64,6 +64,9 @@ class RecordedEngine(Engine):
         value = self._next(request.response)
         return ScoreResult(float(value["logprob"]), value["tokens"], 7, "recorded")
 
+    async def pool(self, request):
+        return PoolResult(tuple(self._next(request.text)["values"]), 7, "recorded")
+
 
 def cases():
     """Return the folders of all cases, sorted."""
@@ -78,20 +81,20 @@ def stage_of(folder):
 def compute(folder):
     """Return rows and rejects of a case as JSON values."""
     cls, case = stage_of(folder), json.loads((folder / "case.json").read_text("utf-8"))
-    if issubclass(cls, Source):
-        with tempfile.TemporaryDirectory() as base:
-            for name, text in case.get("files", {}).items():
-                (Path(base) / name).write_bytes(text.encode("utf-8", "surrogateescape"))
-            config = dict(case["config"])
-            if "base_folder" in cls.config_type.model_fields:
-                config["base_folder"] = base
-            return _source_result(cls(cls.config_type(**config)))
-    stage = cls(cls.config_type(**case["config"]))
-    if isinstance(stage, RowStage):
-        return asyncio.run(_row_results(stage, case))
-    schema = pa.schema([pa.field("id", pa.string()), *[pa.field(n, pa.string()) for n in case.get("text_columns", [])]])
-    result = process_table(stage, case["rows"], schema)
-    return _json(result.table.to_pylist(), result.rejects)
+    with tempfile.TemporaryDirectory() as base:
+        for name, text in case.get("files", {}).items():
+            (Path(base) / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+        config = dict(case["config"])
+        if "base_folder" in cls.config_type.model_fields:
+            config["base_folder"] = base
+        stage = cls(cls.config_type(**config))
+        if isinstance(stage, Source):
+            return _source_result(stage)
+        if isinstance(stage, RowStage):
+            return asyncio.run(_row_results(stage, case))
+        text_columns = [pa.field(n, pa.string()) for n in case.get("text_columns", [])]
+        result = process_table(stage, case["rows"], pa.schema([pa.field("id", pa.string()), *text_columns]))
+        return _json(result.table.to_pylist(), result.rejects)
 
 
 def _source_result(stage):

@@ -37,6 +37,8 @@ from stages.synthesis.skill_task import task_text
 from stages.synthesis.synthesis_report import COPIED_WORDS, synthesis_tables
 
 _DRAWS_PER_TURN = 1000
+_PLAIN = ("generate.v2", "critique.v2", "rewrite.v2")
+_PAIR = ("generate_pair.v1", "critique_pair.v1", "rewrite_pair.v1")
 
 
 class SynthesizeSkillmixConfig(StageConfig):
@@ -86,17 +88,15 @@ class SynthesizeSkillmix(RowStage):
     )
     engine_roles: Mapping[str, str] = {"generator": CHAT}
     optional_capabilities: Mapping[str, Sequence[str]] = {"generator": (JSON_SCHEMA,)}
-    prompt_names: Sequence[str] = (
-        "generate.v2",
-        "critique.v2",
-        "rewrite.v2",
-        "generate_pair.v1",
-        "critique_pair.v1",
-        "rewrite_pair.v1",
-        "shorten.v1",
-    )
+    prompt_names: Sequence[str] = (*_PLAIN, "shorten.v1")
 
     config: SynthesizeSkillmixConfig
+
+    def __init__(self, config: SynthesizeSkillmixConfig) -> None:
+        """Take the templates of instruction and response where both are written."""
+        super().__init__(config)
+        self._templates = _PAIR if config.response else _PLAIN
+        self.prompt_names = (*self._templates, "shorten.v1")
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Run the conversation."""
@@ -125,8 +125,7 @@ class SynthesizeSkillmix(RowStage):
 
     async def _converse(self, talk: _Talk, row: Row, ctx: StageContext) -> tuple[Instruction, str | None]:
         pair = self.config.response
-        names = ("generate_pair.v1", "critique_pair.v1", "rewrite_pair.v1") if pair else self.prompt_names[:3]
-        generate, critique, rewrite = (ctx.prompt(name) for name in names)
+        generate, critique, rewrite = (ctx.prompt(name) for name in self._templates)
         task = quote("TASK", task_text(row), ctx.seed(row["id"]))
         asked = generate.render(task=task.text, json=talk.as_json)
         parse = _parser(asked, parse_pair if pair else parse_instruction)

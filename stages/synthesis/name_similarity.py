@@ -60,7 +60,8 @@ class NameSimilarity:
             for gram in self._prefix(item, threshold):
                 index.setdefault(gram, []).append(item)
         for item in joining:
-            leader[item] = self._nearest(item, index, threshold)
+            best = self._nearest(item, index, threshold)
+            leader[item] = item if best is None else best
         return leader
 
     def _prefix(self, item: int, threshold: float) -> list[int]:

@@ -67,7 +67,7 @@ class ListQuestions:
         messages = self.ctx.prompt(name).render(**variables)
         schema = _SCHEMA[subject] if as_json and held else None
         how = Asking(engine, self.temperature, self.max_tokens, self.attempts, "skills", schema)
-        shown = _worked_examples(messages)
+        shown = worked_examples(messages)
         answer = await ask(
             how,
             messages,
@@ -90,7 +90,8 @@ async def all_lists(asked: Sequence[Coroutine[Any, Any, list[Item]]]) -> list[li
     return out
 
 
-def _worked_examples(messages: Sequence[Message]) -> list[set[str]]:
+def worked_examples(messages: Sequence[Message]) -> list[set[str]]:
+    """Return the names in each reply that a template shows as an example."""
     replies = [parse_list(m["content"]) for m in messages if m["role"] == "assistant"]
     return [{normalised(item.raw) for item in items} for items in replies]
 

@@ -1,5 +1,7 @@
 """Cases of the stages that make, load, merge and name skills."""
 
+FILES = {"skills.txt": "weighing trade-offs\n"}
+
 
 def named(kind, *names):
     """Return rows of one kind."""
@@ -10,6 +12,31 @@ def named(kind, *names):
 
 
 CASES = {
+    "load_skills": (
+        {"files": "skills.txt"},
+        [],
+        None,
+        {"files": [{"path": "skills.txt", "kind": "persona"}], "base_folder": "elsewhere"},
+    ),
+    "name_skills": (
+        {},
+        {
+            "id": "c",
+            "kind": "skill",
+            "name": "weighing",
+            "member_names": ["weighing", "weighings"],
+            "member_similarity": [1.0, 0.8],
+        },
+        None,
+        {
+            "fallback": "reject",
+            "members_shown": 2,
+            "format": "lines",
+            "temperature": 0.1,
+            "max_tokens": 9,
+            "attempts": 2,
+        },
+    ),
     "merge_skills": (
         {},
         [*named("skill", "weighing_trade_offs", "weighing_trade_off", "sequencing"), *named("query_type", "how_to")],

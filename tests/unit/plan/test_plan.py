@@ -47,11 +47,11 @@ def test_the_rate_of_a_stage_goes_before_that_of_the_recipe(tmp_path):
 
 def test_templates_of_ones_own_stand_in_for_shipped_ones(tmp_path):
     value = skillmix_recipe()
-    value["stages"][3]["prompts"] = {"generate.v1": "own.md"}
-    text = prefmill("prompts", "synthesize_skillmix/generate.v1").out + "More.\n"
+    value["stages"][3]["prompts"] = {"generate.v2": "own.md"}
+    text = prefmill("prompts", "synthesize_skillmix/generate.v2").out + "More.\n"
     (tmp_path / "own.md").write_text(text)
     prompts = planned(tmp_path, value).stages["instructions"].prompts
-    assert prompts["generate.v1"].text == text and prompts["critique.v1"].where.endswith("critique.v1.md")
+    assert prompts["generate.v2"].text == text and prompts["critique.v1"].where.endswith("critique.v2.md")
 
 
 PLUG = '''

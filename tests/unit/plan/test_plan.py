@@ -51,7 +51,7 @@ def test_templates_of_ones_own_stand_in_for_shipped_ones(tmp_path):
     text = prefmill("prompts", "synthesize_skillmix/generate.v2").out + "More.\n"
     (tmp_path / "own.md").write_text(text)
     prompts = planned(tmp_path, value).stages["instructions"].prompts
-    assert prompts["generate.v2"].text == text and prompts["critique.v1"].where.endswith("critique.v2.md")
+    assert prompts["generate.v2"].text == text and prompts["critique.v2"].where.endswith("critique.v2.md")
 
 
 PLUG = '''

@@ -6,13 +6,14 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.api import Reject, RowError, quote
 from pipeline.testing import ScriptedContext, process_row, scripted_engine
 from stages.synthesis.filter_queries import FilterQueries, FilterQueriesConfig
 from stages.synthesis.queries_from_ugc import QueriesFromUgc, QueriesFromUgcConfig
-from tests.integration.harness import assert_sound, prefmill, rows, write_jsonl, write_recipe
+from tests.integration.harness import ROOT, assert_sound, prefmill, rows, write_jsonl, write_recipe
 from tests.integration.hostile_documents import (
     BENIGN,
     CANARY,
@@ -97,6 +98,16 @@ def test_a_hostile_query_is_refused_or_stays_in_its_quotation(text):
         assert skeletons(engine) == skeletons(plain) and result["standalone"] is True
     else:
         assert isinstance(result, Reject) and result.code == "queries.mentions_source"
+
+
+def test_real_posts_keep_the_structure_too():
+    path = ROOT.parent / "shared/data/ugc_reddit_dev.parquet"
+    if not path.exists():
+        pytest.skip("the real posts are not here: ../shared/data/ugc_reddit_dev.parquet")
+    plain, _ = generation(BENIGN, "lines")
+    for text in pq.read_table(path, columns=["text"])["text"].to_pylist():
+        engine, (row,) = generation(text, "lines")
+        assert skeletons(engine) == skeletons(plain) and row["reference_characters"] == len(text)
 
 
 @NAMED

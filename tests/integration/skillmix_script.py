@@ -91,12 +91,18 @@ def respond(last, salt):
     return f"Plan {start % 10**6}: " + "; ".join(steps) + "."
 
 
+def pair(found, last, salt):
+    asked = (rewrite if "improved" in found[0] else instruction)(found, last, salt)
+    return f"{asked}\n\n### Response\n{respond(last, salt)}"
+
+
 ANSWERS = (
     (r"Name (\d+) topics", topics),
     (r"Name (\d+) skills", skills),
     (r"Name (\d+) query types", query_types),
     (r"Name 1 query type ", query_type),
-    (r"Look at your last instruction with the eyes", critique),
+    (r"Look at your last instruction with the eyes|Put yourself in the place of the person", critique),
+    (r"Write one instruction and its response|improved instruction and the improved response", pair),
     (r"Now write the improved instruction", rewrite),
     (r"Write one instruction", instruction),
 )

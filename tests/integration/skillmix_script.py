@@ -80,8 +80,8 @@ def rewrite(found, last, salt):
     n = number(last, salt)
     wishes = [PHRASES[(n >> 3 * i) % len(PHRASES)] for i in range(3)]
     return (
-        f"### Instruction\n{n % 90 + 10} beekeepers expect a talk from me on {TOPICS[n % len(TOPICS)]}. They like it when "
-        f"I {wishes[0]}, {wishes[1]} and {wishes[2]}. What should I say (case {n % 10**6})?"
+        f"### Instruction\n{n % 90 + 10} beekeepers expect a talk from me on {TOPICS[n % len(TOPICS)]}. They like it "
+        f"when I {wishes[0]}, {wishes[1]} and {wishes[2]}. What should I say (case {n % 10**6})?"
     )
 
 

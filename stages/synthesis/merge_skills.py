@@ -1,7 +1,7 @@
 """Merge skills, query types and personas that say the same: equal names, then names that are nearly equal.
 
-No paper gives the procedure: Instruct-SkillMix (arXiv:2408.14774) removes exact duplicates at most from its released
-lists, and clusters skills in its variant from data without saying how. Here near means character n-grams or cosine of
+The procedure is ours: the lists released with Instruct-SkillMix (arXiv:2408.14774) show the removal of exact duplicates
+at most, and how its variant from data clusters skills was not released. Near means character n-grams or the cosine of
 embeddings, clusters have a leader and do not chain, and a cluster's row lists its members, so that it can be undone.
 """
 

@@ -1,8 +1,8 @@
 """Let a model name a cluster of skills from its members; a cluster of one name keeps it.
 
-Instruct-SkillMix (arXiv:2408.14774) names skills with a model and says nothing on naming clusters; Didolkar et al.
-(arXiv:2405.12205) let a model do so. The wording is ours. Two clusters may get the same name; who plans from names
-counts it once.
+A step of our own between merging and planning: Didolkar et al. (arXiv:2405.12205) let a model group and name skills,
+what Instruct-SkillMix (arXiv:2408.14774) does with clusters was not released. The wording is ours. Two clusters may get
+the same name; who plans from names counts it once.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ MOST_CHARACTERS, MOST_WORDS = 80, 8
 _DEFINITION_CHARACTERS = 600
 _ENTRY = re.compile(r"[ \t]*(?:\(?\d{1,3}[.)]|[-*•])[ \t]+\S.*")
 _NAME = re.compile(r"(?!\d+[.)])[^\W_][\w \-'’/&,().+#!?]*")
-_PLACEHOLDER = re.compile(r"(?:numbered_)?(?:skill|topic|query_type|item|example|name|list|line)s?(?:_[0-9a-z])?")
+_PLACEHOLDER = re.compile(r"(?:numbered_)?(?:skill|topic|query_type|item|example|name|list|line)s?(?:_[0-9]{1,3})?")
 
 ITEMS_SCHEMA: Mapping[str, Json] = {
     "type": "object",

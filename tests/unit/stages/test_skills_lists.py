@@ -5,7 +5,7 @@ import pytest
 from stages.replies.lists import Item, normalised, parse_list
 from stages.synthesis.skill_lists import parse_names
 
-PLACEHOLDERS = ["skill 1", "Topic", "query type a", "Numbered list"]
+PLACEHOLDERS = ["skill 1", "Topic", "query type 12", "Numbered list"]
 
 
 class TestLists:

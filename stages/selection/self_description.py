@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import re
 
-from stages.selection.speech import any_of
+from stages.selection.speech import any_of, is_reported
 
-_AI = r"(?:AI|artificial intelligence|(?:large )?language model|LLM)"
+_AI = r"(?:AI|A\.I\.|artificial intelligence|(?:large )?language model|LLM)"
 _PROGRAM = any_of(
-    "computer program|software program|machine learning model|neural network|chatbot|bot",
-    "virtual assistant|digital assistant",
+    "(?:computer|software) program|piece of software|neural network|chatbot|chat bot|bot",
+    "(?:virtual|digital|automated|software|text-based) (?:assistant|system|agent)",
+    r"(?:\w{1,30} )?(?:machine[- ]learning|deep[- ]learning|pre-?trained|fine-tuned|generative|neural|statistical"
+    r"|text-based|transformer(?:-based)?|foundation|trained) (?:language )?(?:model|network|system|program)",
 )
 _KIND = (
-    rf"(?:[\w-]+ )?(?:\w+-based |\w+-powered )?{_AI}(?:-powered|-based)?(?: language)?"
+    rf"(?:[\w-]{{1,30}} )?(?:\w{{1,20}}-based |\w{{1,20}}-powered )?{_AI}(?:-powered|-based)?(?: language)?"
     r"(?: (?:model|assistant|chatbot|bot|system|program|tool))?"
 )
 _PERSONS = any_of(
     "engineer|researcher|consultant|enthusiast|developer|specialist|ethicist|expert|student",
-    "scientist|professional|lead|trainer|teacher|lawyer|artist|founder|skeptic|sceptic",
+    "maker|builder|user|operator|dealer|photographer|agency",
+    "scientist|professional|manager|analyst|architect|writer|annotator|actor|actress|lead|trainer|teacher|lawyer|artist|founder|skeptic|sceptic",
 )
 _NAMES = any_of(
     r"ChatGPT|GPT-?\d[\w.-]*|InstructGPT|Claude(?: \d)?|Gemini|Google Bard",
@@ -36,17 +39,29 @@ _MAKERS = any_of(
     "NVIDIA|Baidu|Tencent",
 )
 _MADE = any_of("developed", "created", "trained", "made", "built", "designed", "programmed")
-_I_AM = r"\bI(?: a|')m (?:\w+ly |just |only |but |also |still )*"
+_I_AM = (
+    r"\bI(?: a|')m(?:,[\w ]{2,20},)? (?:not (?:an? )?(?:\w+ ){1,3}but )?"
+    r"(?:\w+ly |just |only |but |also |still |after all |nothing (?:more than|but) |no more than )*"
+)
+_CALLED = r"(?:I(?: a|')m(?: called| named| known as)?|my name is|call me|I go by(?: the name(?: of)?)?)"
+_AS = "(?:role|nature|purpose|design|limits|limitations|capacity|position|function|status|existence|abilities)"
 
 _IDENTITY = re.compile(
     any_of(
-        rf"\b(?:as|being) (?:an?|your) {_KIND}(?:,? I\b|, my\b|,? {_MADE}\b[^.!?\n]{{0,60}}\bI\b)",
+        rf"\b(?:as|being) (?:an?|your) (?:{_KIND}|(?:\w+ )?{_PROGRAM})"
+        rf"(?:,? I\b|, my\b|,? {_MADE}\b[^.!?\n]{{0,60}}\bI\b| means (?:that )?I\b)",
+        rf"\bmy {_AS}(?: here)? as an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
+        rf"\b(?:{_KIND}|{_PROGRAM}|(?:computer )?program|machine)s? (?:like|such as) (?:me|myself)\b",
+        rf"\b(?:remember|mind|note|forget) (?:that )?you(?:'re| are) (?:talking|speaking|chatting|writing) (?:to|with)"
+        rf" an? (?:{_KIND}|{_PROGRAM})",
+        rf"{_I_AM}not (?:human|(?:an? )?(?:\w+ )?human being|a (?:real |human )?person)(?=[.,;:!]| but| and| so|$)",
         rf"(?:{_I_AM}|\bme, )an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
-        rf"{_I_AM}an? {_PROGRAM}\b",
+        rf"{_I_AM}an? (?:\w+ )?{_PROGRAM}\b(?![\w' -]{{0,40}}{_PERSONS})",
         # A surname after it makes it a person: Claude Monet.
-        rf"\b(?:I(?: a|')m|my name is|call me) {_NAMES}\b(?! (?-i:[A-Z]))",
+        rf"\b{_CALLED} {_NAMES}\b(?! (?-i:[A-Z]))",
         rf"\bI (?:was|am|have been) (?:\w+ly )?{_MADE} (?:and \w+ )?(?:by|at) {_MAKERS}\b",
-        rf"\bmy (?:developers|creators|makers) (?:at|are|is) {_MAKERS}\b",
+        rf"\bmy (?:developer|creator|maker|parent company|team)s?(?:,| at| are| is| was)? {_MAKERS}\b",
+        rf"\b{_MAKERS},? (?:has |have |which |who )?(?:\w+ly )?{_MADE} me\b",
         r"\bI (?:do not|don't) have (?:\w+ )?(?:feelings|emotions|consciousness|a physical body|experiences|opinions)\b"
         rf"(?=[^.!?\n]{{0,80}}\b(?:{_AI}|human|machine)\b)",
     ),
@@ -56,31 +71,66 @@ _IDENTITY = re.compile(
 _KNOWLEDGE = r"(?:knowledge|training(?: data)?|information|data(?:base| set|set)?)"
 _LAST = r"(?:last|latest|most recent)"
 _UP_TO = r"(?:up )?(?:to|until|till|through|as of)"
-_YEAR = r"(?:\w+,? ){0,2}(?:19|20)\d\d\b"
+_YEAR = r"(?:\w+,? ){0,3}(?:19|20)\d\d\b"
+_ENDS = any_of(
+    "ends|ended|stops|stopped|finished|closes|closed|runs out|ran out|breaks off|broke off|cuts off",
+    "(?:was|were) (?:completed|finished|frozen|over|collected|gathered|compiled)",
+)
+_LEARNED = any_of(
+    "know|knew|learned|learnt|read|studied",
+    "(?:was|have been) (?:taught|shown|fed|given)",
+    "have (?:read|seen|learned)",
+)
+_OF_KNOWING = any_of(
+    r"\b(?:know|knew|knowledge|aware|learn\w*|written|information|data|facts|news|events?|texts?)\b",
+    r"\b(?:newer|later|recent|out of date|outdated|up to date|released|may have changed|might have changed)\b",
+)
 _REACHES = any_of(
     rf"(?:only )?(?:goes|extends|reaches|runs) (?:only )?{_UP_TO}",
     "ends|stops|only (?:covers|includes)|includes (?:information|data) up",
     rf"(?:is|was) (?:only |currently )?(?:current|up to date|updated|last updated) {_UP_TO}",
     r"(?:is|was) (?:only )?(?:limited to|from|based on (?:data|information))",
     r"(?:is|was|may be|might be|could be) (?:\w+ )?(?:outdated|out of date)",
-    rf"(?:ended|was completed|was finished|took place) in {_YEAR}",
+    rf"(?:was|were) (?:collected|gathered|compiled|frozen) [^.!?\n]{{0,20}}{_YEAR}",
 )
-_CURRENT = "(?:real[- ]?time|up[- ]to[- ]date|(?:the )?current|live|recent|the latest|the most recent)"
-_NEWS = "(?:data|information|news|access|updates?|knowledge|events?|weather|internet|prices)"
-_I_LACK = any_of(r"I (?:do not|don't) (?:currently )?have(?: any)?", "I have no", "I lack")
+_CURRENT = "(?:real[- ]?time|up[- ]to[- ]date|(?:the )?current|live|recent|the latest|the most recent|today's|newer)"
+_NEWS = r"(?:\w+ )?(?:data|information|news|access|updates?|knowledge|events?|weather|internet|prices|figures)"
+_I_LACK = any_of(r"I (?:do not|don't) (?:currently )?have(?: any)?", "I have no", "I lack", "I am without")
+_AFTER = "(?:after|past|beyond|later than|newer than)"
+_WAS_TRAINED = any_of(
+    r"\b(?:trained(?! as\b| at\b| by\b| on\b| to\b)|updated|refreshed|retrained)",
+    r"\btrained on (?:\w+ ){0,3}(?:data|texts?|information|books|documents|sources|pages|writing)",
+)
 
 _CUTOFF = re.compile(
     any_of(
         r"\bmy (?:\w+ ){0,2}cut[- ]?off\b",
-        rf"\b(?:as of|at the time of|since|after|until|up to|before) my {_LAST} (?:{_KNOWLEDGE} )?(?:update|training)\b"
-        r"(?! (?:to|with|on|of)\b)",
+        r"\b(?:as of|at the time of|since|after|until|up to|before|according to|per|by|at|based on|in|with)"
+        rf" my {_LAST} (?:{_KNOWLEDGE} )?(?:update|training|refresh)\b"
+        r"(?! (?:to|with|on|of|for|about|session|course|run)\b| from (?!(?:\w+ )?(?:19|20)\d\d))",
+        r"\bcut[- ]?off(?: date| point)? (?:of|for|in) my (?:training|knowledge|data)\b",
+        r"\bend of my (?:training data|knowledge)\b",
         rf"\bmy {_LAST} {_KNOWLEDGE}(?: \w+)? update\b",
         rf"\bmy (?:\w+ )?{_KNOWLEDGE} (?:only |currently )?{_REACHES}",
-        rf"\bI (?:was|am|have been) (?:last |only )?(?:trained|updated)\b[^.!?\n]{{0,40}}"
+        rf"\bI (?:was|am|have been) (?:last |only |most recently )?{_WAS_TRAINED}\b[^.!?\n]{{0,40}}"
         rf"\b(?:{_UP_TO}|before|in) {_YEAR}",
+        rf"{_OF_KNOWING}[^.!?\n]{{0,60}}\bmy training {_ENDS}",
+        rf"\bmy training {_ENDS}[^!?\n]{{0,120}}?{_OF_KNOWING}",
+        rf"\b(?:all|everything|anything|what|whatever|the texts|the books)(?: of)?(?: that| which)? I {_LEARNED}\b"
+        rf"[^.!?\n]{{0,40}}?\b(?:ends|stops|breaks off|comes from|dates (?:from|back)|is from|goes (?:only )?{_UP_TO}"
+        rf"|was written)\b[^.!?\n]{{0,30}}\b(?:19|20)\d\d\b",
+        rf"\bI (?:only|just) (?:know|learned|have read|have (?:facts|texts|sources|data|knowledge|information))\b"
+        rf"[^.!?\n]{{0,60}}\b(?:before|{_UP_TO}|prior to) {_YEAR}",
+        rf"\bmy (?:\w+ )?(?:memory|sources|corpus|reading|learning|facts|texts) (?:only )?"
+        rf"(?:{_REACHES}|end|stop|go(?:es)? (?:only )?{_UP_TO}|are from|come from)\b[^.!?\n]{{0,30}}\b(?:19|20)\d\d\b",
+        rf"\b(?:{_AFTER}|postdates?) my (?:training|knowledge)\b(?! as\b| course\b| in (?!(?:19|20)\d\d))",
+        r"\bI (?:have not|haven't) been (?:updated|retrained|refreshed)\b(?! (?:on|by|about)\b)",
+        r"\bI (?:stopped|ceased|finished) learning (?:in|at|before) [^.!?\n]{0,20}\b(?:19|20)\d\d\b",
         rf"\b{_KNOWLEDGE} (?:that )?I (?:was|am|have been) trained on\b",
         rf"\bI (?:do not|don't|may not|might not|cannot|can't|have no)\b[^.!?\n]{{0,60}}"
         rf"\b(?:after|past|beyond|later than|since) (?:{_YEAR}|that (?:date|point)|my (?:{_LAST}|training|knowledge))",
+        rf"\bI(?: a|')m (?:not|un)(?: yet)? ?(?:aware|familiar|informed)\b[^.!?\n]{{0,60}}"
+        rf"\b{_AFTER} (?:{_YEAR}|that (?:date|point)|my (?:{_LAST}|training|knowledge))",
         rf"\b{_I_LACK} (?:access to )?{_CURRENT} {_NEWS}",
         rf"\bmy (?:responses|answers) (?:are|is) (?:only )?based on [^.!?\n]{{0,40}}(?:before|{_UP_TO}) {_YEAR}",
     ),
@@ -94,8 +144,7 @@ def identity(own: str) -> str | None:
     Args:
         own: the response without quotations, as `own_words` returns it.
     """
-    found = _IDENTITY.search(own)
-    return found and found[0]
+    return _own(_IDENTITY, own)
 
 
 def date_cutoff(own: str) -> str | None:
@@ -104,5 +153,9 @@ def date_cutoff(own: str) -> str | None:
     Args:
         own: the response without quotations, as `own_words` returns it.
     """
-    found = _CUTOFF.search(own)
-    return found and found[0]
+    return _own(_CUTOFF, own)
+
+
+def _own(pattern: re.Pattern[str], own: str) -> str | None:
+    """Return the first words that match and are not reported speech."""
+    return next((found[0] for found in pattern.finditer(own) if not is_reported(own, found.end())), None)

@@ -21,6 +21,12 @@ _QUOTED = re.compile(
     r"\"[^\"\n]{1,800}\"|“[^”\n]{1,800}”|«[^»\n]{1,800}»|„[^“”\n]{1,800}[“”]"
     r"|(?<![\w'])'(?=\S)(?:[^'\n]|(?<=\w)'(?=\w)){1,400}'(?!\w)"
 )
+_SPOKE = any_of(
+    "sa(?:id|ys)|wr(?:ote|ites)|th(?:ought|inks)|ask(?:ed|s)|cri(?:ed|es)|whisper(?:ed|s)",
+    "repl(?:ied|ies)|answer(?:ed|s)|s[ai]ngs?|shout(?:ed|s)|mutter(?:ed|s)",
+)
+_WHO = r"(?:he|she|they|(?:the|an?|my|his|her) \w+|[A-Z]\w+)"
+_SAID = re.compile(rf"[^.!?\n]{{0,120}}?, (?:{_SPOKE} {_WHO}|{_WHO} {_SPOKE})\b")
 _WHOLLY_QUOTED = re.compile(r"[\"“«„]([^\"“”«»„]+)[\"”»“]")
 _APOSTROPHES = str.maketrans("’‘ʼ", "'''")
 _GONE = "…"
@@ -33,3 +39,8 @@ def own_words(text: str) -> str:
     if wrapped:
         plain = wrapped[1]
     return _QUOTED.sub(_GONE, _QUOTED_LINE.sub(_GONE, _CODE.sub(_GONE, plain)))
+
+
+def is_reported(own: str, end: int) -> bool:
+    """Say whether the words before `end` are someone else's, as their sentence goes on with "said the fox"."""
+    return _SAID.match(own, end) is not None

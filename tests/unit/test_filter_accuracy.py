@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 
-from benchmarks.filter_accuracy import PAGE, measured, table_in_page, table_of, wilson
+from benchmarks.filter_accuracy import (
+    HELD_OUT,
+    PAGE,
+    PLANTED,
+    measured,
+    measured_held_out,
+    table_in_page,
+    table_of,
+    wilson,
+)
 from benchmarks.planted.documents import planted_documents
+from benchmarks.planted.held_out import held_out_documents, held_out_lines, held_out_responses
 from benchmarks.planted.personal_data import planted_personal_data
 from benchmarks.planted.prompts import THRESHOLD, planted_benchmark, planted_copies, similarity
 from benchmarks.planted.responses import planted_responses
+
+LABELLED = Path(__file__).parent / "stages" / "labelled_responses.jsonl"
 
 
 @pytest.mark.parametrize(("successes", "trials", "low", "high"), [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0)])
@@ -44,5 +58,19 @@ def test_benchmark_items_are_planted_whole_or_in_most_of_their_words():
     assert all(sum(b.question.lower() in text for text in whole) == 2 for b in made.benchmark)
 
 
-def test_the_table_on_the_page_is_what_the_filters_do():
-    assert table_in_page(PAGE.read_text("utf-8")) == table_of(measured())
+@pytest.mark.parametrize("make", [held_out_documents, held_out_lines, held_out_responses])
+def test_the_held_out_set_repeats_no_text(make):
+    items = make()
+    assert len({i.id for i in items}) == len({i.text for i in items}) == len(items)
+
+
+def test_no_text_held_out_is_one_that_the_filters_were_mended_on():
+    rng = random.Random(5)
+    first = [*planted_documents(rng), *planted_personal_data(rng), *planted_responses(rng)]
+    used = {i.text for i in first} | {json.loads(line)["text"] for line in LABELLED.read_text("utf-8").splitlines()}
+    assert not used & {i.text for i in [*held_out_documents(), *held_out_lines(), *held_out_responses()]}
+
+
+@pytest.mark.parametrize(("name", "measure"), [(PLANTED, measured), (HELD_OUT, measured_held_out)])
+def test_the_table_on_the_page_is_what_the_filters_do(name, measure):
+    assert table_in_page(PAGE.read_text("utf-8"), name) == table_of(measure())

@@ -28,12 +28,6 @@ Basket (0)
 Search
 Sign in
 %%
-[deleted]
-%%
-[removed]
-%%
-[removed by moderator]
-%%
 Comment deleted by user
 %%
 This post was removed by the author.

@@ -35,7 +35,6 @@ My apologies, that was a slip. The verb takes the dative, so it's "mir", not "mi
 Unfortunately the shop closed in 2011. The nearest one now is on Bridge Street.
 No, whales aren't fish. They breathe air and feed their young with milk.
 No. The contract ends when the notice does, not before.
-Yes.
 Seven.
 As a nurse I've seen this many times: the leg is propped up, the pain goes, and people walk on it too soon.
 I'm a beekeeper, so I'm biased, but lavender does more for bees than any bought mix.
@@ -156,11 +155,6 @@ The rota repeats every four weeks: A, B, C, D, A, B, C, D. Swap with the person 
 """)
 
 SEVERAL_LINES = blocks("""
-Row, row, row your boat,
-Gently down the stream.
-Merrily, merrily, merrily, merrily,
-Life is but a dream.
-%%
 Verse 1
 The kettle's on, the rain is in the lane,
 Verse 2

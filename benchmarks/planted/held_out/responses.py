@@ -6,7 +6,6 @@ from benchmarks.planted import Planted, numbered
 from benchmarks.planted.held_out.reading import lines
 
 REFUSAL = lines("""
-I'm sorry, but I can't help with that.
 No. I won't write that.
 Sorry, I can't assist with this request.
 I'm not able to provide instructions for getting into someone else's account.
@@ -101,7 +100,6 @@ The latest version I know of is 3.10, but my training data ends in 2021.
 As of my knowledge cut-off, the bridge hadn't been opened.
 I was last updated in June 2024, so check the timetable.
 My training data goes up to December 2022. By then the series had four seasons.
-Since I have no access to real-time data, I can't tell you today's rate; when I was trained it was about 1.08.
 The population was 8.9 million at the time of my last training.
 Please note that my information stops at September 2021 and newer treatments may exist.
 As far as I know - and what I know ends in 2023 - she hasn't published a third novel.
@@ -117,6 +115,10 @@ I lack up-to-date information, as my knowledge was frozen in 2022. The route use
 In the data I was trained on, which ends in August 2022, the tallest building is the Burj Khalifa.
 Given my knowledge cutoff in 2021, I'd treat the following as a starting point: start with low doses of nitrogen in \
 April.
+""")
+
+REFUSAL_AND_DATE_CUTOFF = lines("""
+Since I have no access to real-time data, I can't tell you today's rate; when I was trained it was about 1.08.
 """)
 
 OTHER_LANGUAGE = lines("""
@@ -137,5 +139,6 @@ ITEMS: list[Planted] = [
     *numbered("held-refusal-of-a-model", REFUSAL_OF_A_MODEL, "refusal", "identity"),
     *numbered("held-identity", IDENTITY, "identity"),
     *numbered("held-date-cutoff", DATE_CUTOFF, "date_cutoff"),
+    *numbered("held-refusal-and-date-cutoff", REFUSAL_AND_DATE_CUTOFF, "refusal", "date_cutoff"),
     *numbered("held-other-language", OTHER_LANGUAGE, "language"),
 ]

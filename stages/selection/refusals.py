@@ -20,8 +20,13 @@ _LONG = 50
 """Words from which on a text is long: if it goes on after its excuse it has answered after all, and what it cannot
 carry out is told rather than refused."""
 
-_ADVERBS = r"(?:\w+ly |also |still |just |ever |in good conscience |and will not |and won't )*"
-_CAN_NOT = any_of("can't", "cannot", "can not", "won't", "will not", "wouldn't be able to", "would not be able to")
+_ADVERBS = (
+    r"(?:\w+ly |also |still |just |ever |in good conscience |in any way |and will not |and won't "
+    r"|be the one to |bring myself to )*"
+)
+_CAN_NOT = any_of(
+    "can't", "cannot", "can not", "won't", "will not", "wouldn't be able to", "would not be able to", "shall not"
+)
 _AM_NOT = r"(?:am|'m) " + any_of(
     "unable to|unwilling to|not at liberty to",
     "incapable of",
@@ -45,10 +50,10 @@ _SERVICE = any_of(
     r"help(?! but| myself| it\b| \w+ing\b)",
     "assist|provid|fulfil|comply|answer|respond to|creat|writ|generat|produc",
     "shar|offer|discuss|support|engage|continue with|participat|facilitat",
-    "condon|encourag|promot|endors|role-?play|pretend|act as|impersonat|reveal",
-    r"disclos|instruct|giv(?!e up|e in\b)|do (?:that|this|so|what)\b|make (?:that|any|such)",
+    "condon|encourag|promot|endors|role-?play|pretend(?! that| it| this| there| otherwise)|act as|impersonat|reveal",
+    r"disclos|instruct|giv(?!e up|e in\b|e away)|do (?:that|this|so|what)\b|make (?:that|any|such)",
     r"be (?:a )?(?:part(?:y)?|complicit|involved)\b|take (?:any )?part in|lend (?:a hand|my)|go along with",
-    r"tell you(?! how| enough)",
+    r"tell you(?! how| enough)|walk you through|hand (?:you|out|over)",
 )
 """What an assistant is asked for; where it says that it cannot do that, it refuses."""
 _ERRAND = any_of(
@@ -61,7 +66,11 @@ _ERRAND = any_of(
 )
 """What people too say that they cannot do; it counts in a short response only."""
 _DEED = any_of(_SERVICE, _ERRAND, "go into|touch|walk you|comment|speak|talk|weigh in|tell (?:you|anyone) how")
-_TOPIC = any_of("something", "(?:a|the kind of|the sort of|a kind of) (?:topic|request|question|task|subject|thing)")
+_TOPIC = any_of(
+    "something",
+    "(?:a|the kind of|the sort of|a kind of) (?:topic|request|question|task|subject|thing|conversation"
+    "|discussion|area)",
+)
 _RULES = any_of(
     "guidelines|programming|principles|polic(?:y|ies)|values|instructions|standards|ethics|morals", "code of conduct"
 )
@@ -75,11 +84,11 @@ _BEYOND = any_of(
     r"the (?:scope|range|limits|bounds) of what I\b",
     rf"what I(?: can|'m| am| will) (?:{_DEED}|do\b|able|allowed|permitted|willing|comfortable)",
 )
-_END = r"(?=[.,;:!\n]|$| (?:on|to|for|with) (?:this|that|it)\b)"
+_END = r"(?=[.,;:!\n]|$| here\b| (?:on|to|for|with) (?:this|that|it)\b)"
 
 _REFUSALS = re.compile(
     any_of(
-        rf"{_I_CANNOT} (?:be \w+ )?(?:to )?{_ADVERBS}{_SERVICE}",
+        rf"{_I_CANNOT} (?:be (?:able |willing |comfortable )?)?(?:to )?{_ADVERBS}{_SERVICE}",
         rf"\b(?:sorry|apologi[sz]e|apologies|regret)\b[^.!?\n]{{0,90}}?{_I_CANNOT}",
         rf"^(?:sorry,? (?:but )?)?(?:can't|cannot|won't|unable to|not able to|not going to) {_ADVERBS}{_SERVICE}"
         r"(?=[^.!?\n]{0,90}(?:[.!]|$))",
@@ -87,17 +96,27 @@ _REFUSALS = re.compile(
         rf"\bas an? (?:AI|artificial intelligence|language model)\b[^.!?\n]{{0,60}}{_I_CANNOT}",
         rf"\b(?:your|this|that) request (?:{_CAN_NOT}|is (?:not|against|in violation)|violates)",
         rf"\bI{_MUST} (?:have to )?(?:\w+ly )?(?:decline|refuse|turn (?:this|that|you|your request) down)\b",
-        rf"\bI{_MUST} (?:have to )?(?:\w+ly )?turn down (?:this|that|your) (?:request|question|one)\b",
+        rf"\bI{_MUST} (?:have to )?(?:\w+ly )?turn down(?=[.,;]|$| (?:this|that|your) (?:request|question|one)\b)",
         rf"\bI(?: will|'ll| would|'m going to| am going to)? (?:\w+ly )?(?:decline|refuse) to {_DEED}",
         rf"\bI(?: a|')m (?:\w+ly )?(?:declining|refusing|choosing not) (?:to {_DEED}|(?:this|that|your) request)",
-        r"\bI(?:'d| would| will|'ve| have)? (?:\w+ly )?(?:rather|prefer|choose|chosen|decided|opt) not (?:to )?"
-        r"(?:answer|discuss|help|assist|say|write|go into|talk|get into|take part|share|provide|give)",
+        r"\bI(?:'d| would| will|'ve| have|'m going to)? (?:\w+ly )?(?:rather|prefer|choose|chosen|decided"
+        r"|opt(?:ed)?) not "
+        rf"(?:to )?{_ADVERBS}(?:{_SERVICE}|say|go into|talk|get into|comment)",
+        rf"\bI(?: will|'ll| must| have to| need to| should) refrain(?: from {_ADVERBS}{_DEED}|[.,;]|$)",
+        rf"\bI (?:do not|don't) (?:\w+ly )?(?:wish|care|intend|plan) to {_ADVERBS}{_SERVICE}",
+        rf"\bhelping you\b[^.!?\n]{{0,80}} (?:would|could|might|may) be {_UNFIT}",
+        rf"\b(?:not|n't) my (?:place|role) to {_DEED}",
+        r"\bline (?:that )?I (?:\w+ly )?(?:will not|won't|do not|don't|cannot|can't|refuse to) cross\b",
+        r"\bout of the question for me\b",
         rf"\bI have no (?:intention|desire|wish|interest|plans?) (?:of|to|in) {_ADVERBS}{_DEED}",
         r"\bI (?:do not|don't) (?:\w+ly )?(?:provide|assist|help (?:with|people|anyone|anybody)|engage in|discuss"
         r"|generate|facilitate|comply|answer (?:questions|requests|this|that|such))",
         rf"\b{_TOPIC} (?:that )?(?:{_I_CANNOT}|I (?:avoid|(?:stay|keep) (?:away|clear|out)|steer clear))",
-        rf"\bnot {_TOPIC} (?:that )?I(?:'m| am| can|'d be)\b",
-        rf"\bnot {_TOPIC} (?:that )?I(?: will|'ll| intend to| want to| wish to| care to) (?:ever )?(?:{_DEED}|do\b)",
+        rf"(?:\bnot|n't) {_TOPIC} (?:that )?I(?:'m| am| can|'d be)\b",
+        rf"\b{_TOPIC} (?:that )?I (?:\w+ )?(?:do not|don't) (?:do|touch|discuss|assist with|help with"
+        rf"|provide)(?=[.,;!]|$)",
+        rf"(?:\bnot|n't) {_TOPIC} (?:that )?I(?: will|'ll| intend to| want to| wish to| care to) (?:ever "
+        rf")?(?:{_DEED}|do\b)",
         rf"(?:\bgoes|\bgo|\bis|\bare|'s) against (?:(?:my|our) (?:\w+ )?{_RULES}|the (?:\w+ )?{_RULES} (?:that )?I\b)",
         rf"\bviolates? (?:my|our|the) (?:\w+ ){{0,2}}{_RULES}",
         rf"\bmy {_RULES} (?:do|does)(?:n't| not) (?:allow|permit)",
@@ -133,15 +152,20 @@ _TURNED_DOWN = re.compile(
         rf"\bI(?:{_MUST}| will|'ll)? (?:\w+ly )?draw (?:the|a) line\b",
         rf"\bI(?: will|'ll)? (?:\w+ly )(?:decline|refuse){_END}",
         r"\bI(?: will|'ll)? (?:decline|refuse)(?=[.;!\n]|$)",
-        r"\bI (?:will not|won't|cannot|can't|shall not)(?: and (?:will not|won't))?(?: do (?:so|it|that|this))?"
+        r"\bI (?:will not|won't|cannot|can't|shall not)(?: and (?:will not|won't))?(?: (?:do|be doing|go) "
+        r"(?:so|it|that|this|there))?"
         r"(?=[.;!\n]|$)",
         r"\bcount me out\b|\bnot from me(?=[.,;!])|\b(?:get|find) (?:that|this|it|them|any\w*) from me\b",
-        r"\b(?:that|this) (?:is|'s|one is|one's) a no from me\b|\bmy (?:answer|reply) (?:is|has to be|must be) no\b",
+        r"\b(?:that|this) (?:is|'s|one is|one's) a no from me\b",
+        r"\b(?:my|so the) (?:answer|reply) (?:is|has to be|must be) no\b|\b(?:don't|do not) ask me to\b"
+        r"|\bnot doing that\b",
+        r"\b(?:so|and|but) I(?:'m| am) (?:declining|refusing|passing|out)\b|\bif I (?:helped|assisted|showed) you\b",
+        r"\bI(?:'d| would) rather we (?:spoke|talked|discussed|turned|moved)\b",
         r"(?:\bis|\bare|'s) (?:off[- ]limits|out of bounds|off the table)\b",
         r"\b(?:sorry|afraid)[^.!?\n]{0,20} (?:that|this|it)(?:'s| is) (?:not|something)\b[^.!?\n]{0,20}"
         r"\b(?:I|me|possible)\b",
-        r"\b(?:could|can|shall|may|might) we (?:talk|speak|discuss|move|turn|change)\b",
-        r"\blet(?:'s| us) (?:\w+ )?(?:talk|speak|discuss|move on|turn to|change|find|pick|choose)\b[^.!?\n]{0,40}"
+        r"\b(?:let(?:'s| us)|(?:could|can|shall|may|might) we) (?:\w+ )?(?:talk|speak|discuss|move on|turn "
+        r"to|change|find|pick|choose)\b[^.!?\n]{0,40}"
         r"\b(?:else|different|another|other|subject|topic)\b",
     ),
     re.IGNORECASE | re.MULTILINE,
@@ -149,8 +173,10 @@ _TURNED_DOWN = re.compile(
 """Words by which people too turn something down."""
 _BESIDE_IT = re.compile(
     any_of(
-        r"\b(?:harm|hurt|danger|endanger|illegal|unlawful|crime|criminal|unethical|immoral|unsafe|abus|exploit|violat)\w*",
-        r"\b(?:against the law|consent|privacy|cruel\w*|victims?|someone you trust|weapons?|forbidden)\b",
+        r"\b(?:harm|hurt|danger|endanger|illegal|unlawful|crime|criminal|unethical|immoral|unsafe|abus"
+        r"|exploit|violat|threat|blackmail|steal|bully|deceiv|hate)\w*",
+        r"\b(?:(?:against|break|breaks) the law|consent|privacy|cruel\w*|victims?|someone you trust"
+        r"|weapons?|forbidden)\b",
         r"\b(?:do|does|would|could|might|may|can) (?:\w+ )?(?:damage|injure|ruin|put)\b",
         r"\b(?:is|are|be|'s) (?:\w+ )?(?:wrong|not (?:right|okay|ok|fine|acceptable))\b",
         r"\b(?:anything|something) else\b[^.!?\n]{0,40}\b(?:help|mind|you|instead|about)\b",

@@ -13,7 +13,8 @@ from stages.selection.speech import any_of, is_reported
 
 _AI = r"(?:AI|A\.I\.|artificial intelligence|(?:large )?language model|LLM)"
 _PROGRAM = any_of(
-    "(?:computer|software) program|piece of software|neural network|chatbot|chat bot|bot",
+    "(?:computer|software) program|piece of software|neural network|chatbot|chat bot|bot"
+    "|(?:conversational|dialogue) (?:agent|system)",
     "(?:virtual|digital|automated|software|text-based) (?:assistant|system|agent)",
     r"(?:\w{1,30} )?(?:machine[- ]learning|deep[- ]learning|pre-?trained|fine-tuned|generative|neural|statistical"
     r"|text-based|transformer(?:-based)?|foundation|trained) (?:language )?(?:model|network|system|program)",
@@ -25,9 +26,11 @@ _KIND = (
 _PERSONS = any_of(
     "engineer|researcher|consultant|enthusiast|developer|specialist|ethicist|expert|student",
     "maker|builder|user|operator|dealer|photographer|agency",
-    "scientist|professional|manager|analyst|architect|writer|annotator|actor|actress|lead|trainer|teacher|lawyer|artist|founder|skeptic|sceptic",
+    "scientist|professional|manager|analyst|architect|writer|annotator|actor|actress|lead|trainer|teacher"
+    "|lawyer|artist|founder|skeptic|sceptic",
 )
 _NAMES = any_of(
+    r"Meta AI|Google Assistant|Gemma(?= ?\d|,? an? )|PaLM(?: ?2)?|Command R\+?|Kimi(?=,? an? AI)",
     r"ChatGPT|GPT-?\d[\w.-]*|InstructGPT|Claude(?: \d)?|Gemini|Google Bard",
     r"Bard(?=,? an? )|LLaMA|Llama ?\d[\w.]*|Qwen[\w.-]*|Mistral|Mixtral",
     r"DeepSeek[\w-]*|Copilot|Bing Chat|Vicuna|Grok|Phi-\d|SmolLM\w*|Tülu|OLMo\w*|Falcon-\d\w*",
@@ -50,6 +53,16 @@ _IDENTITY = re.compile(
     any_of(
         rf"\b(?:as|being) (?:an?|your) (?:{_KIND}|(?:\w+ )?{_PROGRAM})"
         rf"(?:,? I\b|, my\b|,? {_MADE}\b[^.!?\n]{{0,60}}\bI\b| means (?:that )?I\b)",
+        rf"\bI (?:(?:do not|don't) (?:have|feel|hold|possess|experience)|have no|lack|cannot|can't)\b[^.!?\n]{{0,60}}"
+        rf"\bas an? {_KIND}(?=[,.;])",
+        rf"\b(?:myself|speaking) as an? {_KIND}(?=[,.;])|\bI, (?:as )?an? {_KIND},",
+        rf"\bas the {_KIND} (?:that )?(?:you are|you're|answering|behind|in this)\b",
+        rf"\blike (?:any|every|all|most|other) (?:{_KIND}|{_PROGRAM})s?,? I\b",
+        rf"\b(?:what|who) I am(?: is|:|,|;) an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
+        r"\bI (?:only |just )?exist (?:only |just )?as (?:software|code|a program|a model)\b",
+        rf"{_I_AM}(?:software|code|lines of code|an algorithm)(?=[.,;:!]| and| so| that|$)",
+        rf"(?:^|[.!?]\s)you(?:'re| are) (?:talking|speaking|chatting|writing) (?:to|with) an? {_KIND}(?: "
+        rf"here)?(?=[,.;:!])",
         rf"\bmy {_AS}(?: here)? as an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
         rf"\b(?:{_KIND}|{_PROGRAM}|(?:computer )?program|machine)s? (?:like|such as) (?:me|myself)\b",
         rf"\b(?:remember|mind|note|forget) (?:that )?you(?:'re| are) (?:talking|speaking|chatting|writing) (?:to|with)"
@@ -68,12 +81,13 @@ _IDENTITY = re.compile(
     re.IGNORECASE,
 )
 
-_KNOWLEDGE = r"(?:knowledge|training(?: data)?|information|data(?:base| set|set)?)"
+_KNOWLEDGE = r"(?:knowledge(?: base)?|training(?: data)?|information|data(?:base| set|set)?)"
 _LAST = r"(?:last|latest|most recent)"
 _UP_TO = r"(?:up )?(?:to|until|till|through|as of)"
 _YEAR = r"(?:\w+,? ){0,3}(?:19|20)\d\d\b"
 _ENDS = any_of(
-    "ends|ended|stops|stopped|finished|closes|closed|runs out|ran out|breaks off|broke off|cuts off",
+    "c[ao]mes? to an end|concluded|ends|ended|stops|stopped|finished|closes|closed|runs out|ran out"
+    "|breaks off|broke off|cuts off",
     "(?:was|were) (?:completed|finished|frozen|over|collected|gathered|compiled)",
 )
 _LEARNED = any_of(
@@ -89,6 +103,10 @@ _REACHES = any_of(
     rf"(?:only )?(?:goes|extends|reaches|runs) (?:only )?{_UP_TO}",
     "ends|stops|only (?:covers|includes)|includes (?:information|data) up",
     rf"(?:is|was) (?:only |currently )?(?:current|up to date|updated|last updated) {_UP_TO}",
+    rf"(?:is|was) last (?:updated|refreshed) (?:in|on) {_YEAR}",
+    "pre-?dates|precedes",
+    rf"(?:does|do|may|might|will)(?: not|n't) (?:include|cover|reflect|contain)[^.!?\n]{{0,50}}\b(?:{_YEAR}"
+    rf"|recent|latest|newer)",
     r"(?:is|was) (?:only )?(?:limited to|from|based on (?:data|information))",
     r"(?:is|was|may be|might be|could be) (?:\w+ )?(?:outdated|out of date)",
     rf"(?:was|were) (?:collected|gathered|compiled|frozen) [^.!?\n]{{0,20}}{_YEAR}",
@@ -104,6 +122,21 @@ _WAS_TRAINED = any_of(
 
 _CUTOFF = re.compile(
     any_of(
+        r"\bas of (?:the (?:time|date|end) of )?my training\b(?=[,.;:]| data\b| in (?:\w+ )?(?:19|20)\d\d)",
+        r"\bas far as my (?:training|data|training data) (?:reaches|goes|extends|covers)\b",
+        rf"\bI can only (?:speak|vouch|report|comment|describe|tell|answer)\b[^.!?\n]{{0,50}}\b(?:before"
+        rf"|{_UP_TO}) {_YEAR}",
+        rf"\b{_LAST} (?:information|data|news|figures|facts|texts) (?:that )?I (?:have|know|hold)(?: of| seen| read)? "
+        rf"(?:is|are|comes?|dates?)(?: only)?(?: back)? (?:from|to|for|of) {_YEAR}",
+        r"\bI (?:may|might) not (?:have|know|be aware of) the (?:latest|newest|most recent|current) (?:\w+ )?"
+        r"(?:information|data|news|developments|changes|versions?|releases?|figures|updates?)\b",
+        rf"\b{_AFTER} (?:the year )?{_YEAR},? I (?:know (?:nothing|little)|have no (?:information|knowledge|data|news)"
+        r"|am not aware|cannot say|can't say|cannot tell|can't tell)",
+        r"\bI (?:can't|cannot|am not able to|'m not able to|am unable to|have no way to) (?:\w+ly )?"
+        rf"(?:access|see|check|retrieve|look up|fetch|get|obtain) {_CURRENT} {_NEWS}",
+        r"\bI(?: a|')m (?:working|going|drawing|relying)(?: only)? (?:from|on|off|with) (?:information"
+        r"|data|texts|sources)\b"
+        rf"[^.!?\n]{{0,40}}\b(?:{_UP_TO}|before|from) {_YEAR}",
         r"\bmy (?:\w+ ){0,2}cut[- ]?off\b",
         r"\b(?:as of|at the time of|since|after|until|up to|before|according to|per|by|at|based on|in|with)"
         rf" my {_LAST} (?:{_KNOWLEDGE} )?(?:update|training|refresh)\b"

@@ -48,8 +48,8 @@ _MUST = any_of(
 )
 _SERVICE = any_of(
     r"help(?! but| myself| it\b| \w+ing\b)",
-    "assist|provid|fulfil|comply|answer|respond to|creat|writ|generat|produc",
-    "shar|offer|discuss|support|engage|continue with|participat|facilitat",
+    "assist|provid(?!e an? better)|fulfil|comply|answer|respond to|creat|writ|generat|produc",
+    "shar|offer|discuss|support|engage|continue(?=[.,;]| with| this| our)|participat|facilitat",
     "condon|encourag|promot|endors|role-?play|pretend(?! that| it| this| there| otherwise)|act as|impersonat|reveal",
     r"disclos|instruct|giv(?!e up|e in\b|e away)|do (?:that|this|so|what)\b|make (?:that|any|such)",
     r"be (?:a )?(?:part(?:y)?|complicit|involved)\b|take (?:any )?part in|lend (?:a hand|my)|go along with",
@@ -58,7 +58,7 @@ _SERVICE = any_of(
 """What an assistant is asked for; where it says that it cannot do that, it refuses."""
 _ERRAND = any_of(
     "access|brows|open|view|advis|carry out|complet|process|perform|predict|translat|speculat",
-    "describ|explain|diagnos|show you|guide|teach|play|send|buy|book",
+    r"describ(?!e how \w+ (?:I|we|it|he|she|they)\b)|explain|diagnos|show you|guide|teach|play|send|buy|book",
     "confirm|verify",
     r"recommend(?!.{0,60}\benough)",
     r"mak(?:e|ing) (?:\w+ )?(?:calls?|bookings?|reservations?|purchases?)",
@@ -95,19 +95,22 @@ _REFUSALS = re.compile(
         rf"\bI {_HAVE_NOT}",
         rf"\bas an? (?:AI|artificial intelligence|language model)\b[^.!?\n]{{0,60}}{_I_CANNOT}",
         rf"\b(?:your|this|that) request (?:{_CAN_NOT}|is (?:not|against|in violation)|violates)",
-        rf"\bI{_MUST} (?:have to )?(?:\w+ly )?(?:decline|refuse|turn (?:this|that|you|your request) down)\b",
+        rf"\bI{_MUST} (?:have to )?(?:\w+ly )?(?:turn (?:this|that|you|your request) down\b"
+        r"|(?:decline|refuse)\b(?! (?:an?|some|the|his|her|their|my) (?!(?:\w+ )?(?:request|question|task))))",
         rf"\bI{_MUST} (?:have to )?(?:\w+ly )?turn down(?=[.,;]|$| (?:this|that|your) (?:request|question|one)\b)",
         rf"\bI(?: will|'ll| would|'m going to| am going to)? (?:\w+ly )?(?:decline|refuse) to {_DEED}",
         rf"\bI(?: a|')m (?:\w+ly )?(?:declining|refusing|choosing not) (?:to {_DEED}|(?:this|that|your) request)",
         r"\bI(?:'d| would| will|'ve| have|'m going to)? (?:\w+ly )?(?:rather|prefer|choose|chosen|decided"
         r"|opt(?:ed)?) not "
-        rf"(?:to )?{_ADVERBS}(?:{_SERVICE}|say|go into|talk|get into|comment)",
-        rf"\bI(?: will|'ll| must| have to| need to| should) refrain(?: from {_ADVERBS}{_DEED}|[.,;]|$)",
+        rf"(?:to )?{_ADVERBS}(?:{_SERVICE}|say(?! …)|go into|talk|get into|comment)",
+        rf"\bI(?: will|'ll| must| have to| need to| should) (?:refrain|abstain)(?: from {_ADVERBS}{_DEED}|[.,;]|$)",
         rf"\bI (?:do not|don't) (?:\w+ly )?(?:wish|care|intend|plan) to {_ADVERBS}{_SERVICE}",
         rf"\bhelping you\b[^.!?\n]{{0,80}} (?:would|could|might|may) be {_UNFIT}",
         rf"\b(?:not|n't) my (?:place|role) to {_DEED}",
         r"\bline (?:that )?I (?:\w+ly )?(?:will not|won't|do not|don't|cannot|can't|refuse to) cross\b",
         r"\bout of the question for me\b",
+        rf"\bmy (?:policy|rule|practice|principle) (?:is )?not to {_DEED}",
+        rf"\bI(?:'ve| have) been (?:instructed|told|asked|trained|programmed|designed) not to {_SERVICE}",
         rf"\bI have no (?:intention|desire|wish|interest|plans?) (?:of|to|in) {_ADVERBS}{_DEED}",
         r"\bI (?:do not|don't) (?:\w+ly )?(?:provide|assist|help (?:with|people|anyone|anybody)|engage in|discuss"
         r"|generate|facilitate|comply|answer (?:questions|requests|this|that|such))",
@@ -139,6 +142,7 @@ _REFUSALS = re.compile(
 _ERRANDS = re.compile(
     any_of(
         rf"{_I_CANNOT} (?:to )?{_ADVERBS}{_ERRAND}",
+        rf"\bI (?:\w+ ){{1,5}}and (?:will not|won't) {_ADVERBS}{_SERVICE}",
         rf"\b(?:beyond|outside(?: of)?|not within|not in) {_BEYOND}",
     ),
     re.IGNORECASE,
@@ -166,7 +170,7 @@ _TURNED_DOWN = re.compile(
         r"\b(?:I|me|possible)\b",
         r"\b(?:let(?:'s| us)|(?:could|can|shall|may|might) we) (?:\w+ )?(?:talk|speak|discuss|move on|turn "
         r"to|change|find|pick|choose)\b[^.!?\n]{0,40}"
-        r"\b(?:else|different|another|other|subject|topic)\b",
+        r"\b(?:else|different|other things|subject|topic)\b",
     ),
     re.IGNORECASE | re.MULTILINE,
 )
@@ -178,7 +182,7 @@ _BESIDE_IT = re.compile(
         r"\b(?:(?:against|break|breaks) the law|consent|privacy|cruel\w*|victims?|someone you trust"
         r"|weapons?|forbidden)\b",
         r"\b(?:do|does|would|could|might|may|can) (?:\w+ )?(?:damage|injure|ruin|put)\b",
-        r"\b(?:is|are|be|'s) (?:\w+ )?(?:wrong|not (?:right|okay|ok|fine|acceptable))\b",
+        r"\b(?:is|are|be|'s) (?:\w+ )?(?:wrong|not (?:okay|ok|fine|acceptable))\b",
         r"\b(?:anything|something) else\b[^.!?\n]{0,40}\b(?:help|mind|you|instead|about)\b",
         r"\b(?:happy|glad) to (?:help|assist|talk|answer)\b",
         r"\banother (?:topic|subject|question|request)\b",
@@ -202,13 +206,18 @@ _GOES_ON = re.compile(
 )
 _IN_PASSING = re.compile(
     rf"{_I_CANNOT} (?:to )?{_ADVERBS}"
-    r"(?:access|browse|open|view|see|check|look|verify|confirm|hear|read|taste|measure)\b"
-    r"[^.!?\n]{0,80}(?:[,;]|\.) (?:but|however|so|still|yet|though|that said|nevertheless)\b,?[^.!?\n]{0,60}?"
+    r"(?:access|browse|open|view|see|check|look|verify|confirm|hear|read|taste|measure|predict|guarantee|promise"
+    r"|(?:give|offer|provide) (?:you )?(?:with )?(?:an? )?"
+    r"(?:medical|legal|financial|tax|professional|exact|precise|definite|personali[sz]ed) \w+)\b"
+    r"[^.!?\n]{0,80}[,;.] "
+    r"(?:but|however|so|still|yet|though|that said|nevertheless|even so|on average|in general)\b,?[^.!?\n]{0,60}?"
     + any_of(
         _DOES_IT,
         r"\b(?:as|so) far as I (?:know|can tell|am aware|recall)\b",
         r"\bfrom (?:memory|what I (?:know|remember|have read))\b",
         r"\bI (?:know|believe|think|recall|remember|suspect|would (?:say|guess|expect|start|try))\b",
+        r"(?<=but )(?:most|many|some|it|this|these|such|the) \w+",
+        r"\bon average\b|, though,|(?<=on average, )|(?<=in general, )",
         r"\bmy (?:best )?(?:guess|estimate)\b|\bto my knowledge\b|\bas I (?:recall|remember)\b",
     ),
     re.IGNORECASE,

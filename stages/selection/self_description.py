@@ -15,13 +15,13 @@ _AI = r"(?:AI|A\.I\.|artificial intelligence|(?:large )?language model|LLM)"
 _PROGRAM = any_of(
     "(?:computer|software) program|piece of software|neural network|chatbot|chat bot|bot"
     "|(?:conversational|dialogue) (?:agent|system)",
-    "(?:virtual|digital|automated|software|text-based) (?:assistant|system|agent)",
+    "(?:virtual|digital|automated|software|text-based) (?:assistant|helper|system|agent)",
     r"(?:\w{1,30} )?(?:machine[- ]learning|deep[- ]learning|pre-?trained|fine-tuned|generative|neural|statistical"
     r"|text-based|transformer(?:-based)?|foundation|trained) (?:language )?(?:model|network|system|program)",
 )
 _KIND = (
     rf"(?:[\w-]{{1,30}} )?(?:\w{{1,20}}-based |\w{{1,20}}-powered )?{_AI}(?:-powered|-based)?(?: language)?"
-    r"(?: (?:model|assistant|chatbot|bot|system|program|tool))?"
+    r"(?: (?:model|assistant|chatbot|bot|system|program|tool|tutor|helper|agent|companion))?"
 )
 _PERSONS = any_of(
     "engineer|researcher|consultant|enthusiast|developer|specialist|ethicist|expert|student",
@@ -67,13 +67,14 @@ _IDENTITY = re.compile(
         rf"\b(?:{_KIND}|{_PROGRAM}|(?:computer )?program|machine)s? (?:like|such as) (?:me|myself)\b",
         rf"\b(?:remember|mind|note|forget) (?:that )?you(?:'re| are) (?:talking|speaking|chatting|writing) (?:to|with)"
         rf" an? (?:{_KIND}|{_PROGRAM})",
-        rf"{_I_AM}not (?:human|(?:an? )?(?:\w+ )?human being|a (?:real |human )?person)(?=[.,;:!]| but| and| so|$)",
+        rf"{_I_AM}not (?:(?:an? )?(?:\w+ )?human(?: being)?|a (?:real |human )?person)(?=[.,;:!]| but| and| so|$)",
         rf"(?:{_I_AM}|\bme, )an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
         rf"{_I_AM}an? (?:\w+ )?{_PROGRAM}\b(?![\w' -]{{0,40}}{_PERSONS})",
         # A surname after it makes it a person: Claude Monet.
+        rf"{_I_AM}an? (?:\w+ ){{0,3}}(?:model|assistant) (?:called|named) {_NAMES}\b",
         rf"\b{_CALLED} {_NAMES}\b(?! (?-i:[A-Z]))",
         rf"\bI (?:was|am|have been) (?:\w+ly )?{_MADE} (?:and \w+ )?(?:by|at) {_MAKERS}\b",
-        rf"\bmy (?:developer|creator|maker|parent company|team)s?(?:,| at| are| is| was)? {_MAKERS}\b",
+        rf"\bmy (?:developer|creator|maker|parent company)s?(?:,| at| are| is| was)? {_MAKERS}\b",
         rf"\b{_MAKERS},? (?:has |have |which |who )?(?:\w+ly )?{_MADE} me\b",
         r"\bI (?:do not|don't) have (?:\w+ )?(?:feelings|emotions|consciousness|a physical body|experiences|opinions)\b"
         rf"(?=[^.!?\n]{{0,80}}\b(?:{_AI}|human|machine)\b)",
@@ -106,13 +107,16 @@ _REACHES = any_of(
     rf"(?:is|was) last (?:updated|refreshed) (?:in|on) {_YEAR}",
     "pre-?dates|precedes",
     rf"(?:does|do|may|might|will)(?: not|n't) (?:include|cover|reflect|contain)[^.!?\n]{{0,50}}\b(?:{_YEAR}"
-    rf"|recent|latest|newer)",
-    r"(?:is|was) (?:only )?(?:limited to|from|based on (?:data|information))",
+    r"|recent|latest|newer)",
+    r"(?:is|was) (?:only )?(?:limited to(?! a\b| what\b| the (?!period|time|years|data))|from)",
+    "(?:is|was) (?:only )?based on (?:data|information)",
     r"(?:is|was|may be|might be|could be) (?:\w+ )?(?:outdated|out of date)",
-    rf"(?:was|were) (?:collected|gathered|compiled|frozen) [^.!?\n]{{0,20}}{_YEAR}",
 )
 _CURRENT = "(?:real[- ]?time|up[- ]to[- ]date|(?:the )?current|live|recent|the latest|the most recent|today's|newer)"
-_NEWS = r"(?:\w+ )?(?:data|information|news|access|updates?|knowledge|events?|weather|internet|prices|figures)"
+_NEWS = r"(?:\w+ )?" + any_of(
+    "data|information|news|access|updates?|knowledge|events?|internet|prices|figures",
+    r"weather(?! (?!data|info|for|in|at|on|now|today)\w)",
+)
 _I_LACK = any_of(r"I (?:do not|don't) (?:currently )?have(?: any)?", "I have no", "I lack", "I am without")
 _AFTER = "(?:after|past|beyond|later than|newer than)"
 _WAS_TRAINED = any_of(
@@ -142,6 +146,8 @@ _CUTOFF = re.compile(
         rf" my {_LAST} (?:{_KNOWLEDGE} )?(?:update|training|refresh)\b"
         r"(?! (?:to|with|on|of|for|about|session|course|run)\b| from (?!(?:\w+ )?(?:19|20)\d\d))",
         r"\bcut[- ]?off(?: date| point)? (?:of|for|in) my (?:training|knowledge|data)\b",
+        r"\bmy training (?:data|set|corpus|texts?|material) (?:was|were) "
+        r"(?:collected|gathered|compiled|cut off|frozen)\b",
         r"\bend of my (?:training data|knowledge)\b",
         rf"\bmy {_LAST} {_KNOWLEDGE}(?: \w+)? update\b",
         rf"\bmy (?:\w+ )?{_KNOWLEDGE} (?:only |currently )?{_REACHES}",
@@ -153,9 +159,9 @@ _CUTOFF = re.compile(
         rf"[^.!?\n]{{0,40}}?\b(?:ends|stops|breaks off|comes from|dates (?:from|back)|is from|goes (?:only )?{_UP_TO}"
         rf"|was written)\b[^.!?\n]{{0,30}}\b(?:19|20)\d\d\b",
         rf"\bI (?:only|just) (?:know|learned|have read|have (?:facts|texts|sources|data|knowledge|information))\b"
-        rf"[^.!?\n]{{0,60}}\b(?:before|{_UP_TO}|prior to) {_YEAR}",
-        rf"\bmy (?:\w+ )?(?:memory|sources|corpus|reading|learning|facts|texts) (?:only )?"
-        rf"(?:{_REACHES}|end|stop|go(?:es)? (?:only )?{_UP_TO}|are from|come from)\b[^.!?\n]{{0,30}}\b(?:19|20)\d\d\b",
+        rf"[^.!?\n]{{0,60}}\b(?:before|up to|until|till|through|prior to) {_YEAR}",
+        rf"\bmy (?:\w+ )?(?:memory|(?:view|picture) of the world|sources|corpus|learning|facts|texts) (?:only )?"
+        rf"(?:{_REACHES}|end|stop|go(?:es)? (?:only )?{_UP_TO})\b[^.!?\n]{{0,30}}\b(?:19|20)\d\d\b",
         rf"\b(?:{_AFTER}|postdates?) my (?:training|knowledge)\b(?! as\b| course\b| in (?!(?:19|20)\d\d))",
         r"\bI (?:have not|haven't) been (?:updated|retrained|refreshed)\b(?! (?:on|by|about)\b)",
         r"\bI (?:stopped|ceased|finished) learning (?:in|at|before) [^.!?\n]{0,20}\b(?:19|20)\d\d\b",
@@ -164,7 +170,7 @@ _CUTOFF = re.compile(
         rf"\b(?:after|past|beyond|later than|since) (?:{_YEAR}|that (?:date|point)|my (?:{_LAST}|training|knowledge))",
         rf"\bI(?: a|')m (?:not|un)(?: yet)? ?(?:aware|familiar|informed)\b[^.!?\n]{{0,60}}"
         rf"\b{_AFTER} (?:{_YEAR}|that (?:date|point)|my (?:{_LAST}|training|knowledge))",
-        rf"\b{_I_LACK} (?:access to )?{_CURRENT} {_NEWS}",
+        rf"\b{_I_LACK} (?:access to )?{_CURRENT} {_NEWS}(?! from\b)",
         rf"\bmy (?:responses|answers) (?:are|is) (?:only )?based on [^.!?\n]{{0,40}}(?:before|{_UP_TO}) {_YEAR}",
     ),
     re.IGNORECASE,

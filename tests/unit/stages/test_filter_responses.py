@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,6 +33,11 @@ BAD = {
     "language": GERMAN,
 }
 
+HOSTILE = (
+    *("I ", "I only ", "I'm not a ", "a-", "AI-", "as a b-c ", "my training ended ", "everything I learned "),
+    *("I was trained on ", "before ", "not not ", "sorry, ", ", said ", "\n", "'", "“", "I will have to ", "a"),
+)
+
 
 def run(*responses, schema=FINISH, **config):
     stage = FilterResponses(FilterResponsesConfig(**config))
@@ -49,6 +55,14 @@ def test_precision_and_recall_on_labelled_responses(check):
     meant = {i for i, row in enumerate(LABELLED) if check in row["labels"]}
     assert len(LABELLED) >= 250 and len(meant) >= 25
     assert len(found & meant) >= 0.95 * max(len(found), len(meant))
+
+
+@pytest.mark.parametrize("check", FIND)
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_a_hostile_text_takes_no_longer_than_its_length_allows(check, unit):
+    text, start = (unit * (60_000 // len(unit)))[:60_000], time.process_time()
+    FIND[check](text)
+    assert time.process_time() - start < 2  # seconds; a pattern of quadratic time takes far longer
 
 
 def test_words_of_others_are_taken_out():

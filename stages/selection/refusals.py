@@ -53,7 +53,8 @@ _SERVICE = any_of(
     "condon|encourag|promot|endors|role-?play|pretend(?! that| it| this| there| otherwise)|act as|impersonat|reveal",
     r"disclos|instruct|giv(?!e up|e in\b|e away)|do (?:that|this|so|what)\b|make (?:that|any|such)",
     r"be (?:a )?(?:part(?:y)?|complicit|involved)\b|take (?:any )?part in|lend (?:a hand|my)|go along with",
-    r"tell you(?! how| enough)|walk you through|hand (?:you|out|over)",
+    r"tell you(?! how| enough)|walk you through|contribut|hand (?:you|out|over)",
+    r"go into (?:any |the |this|that|it\b|detail)",
 )
 """What an assistant is asked for; where it says that it cannot do that, it refuses."""
 _ERRAND = any_of(
@@ -109,6 +110,10 @@ _REFUSALS = re.compile(
         rf"\b(?:not|n't) my (?:place|role) to {_DEED}",
         r"\bline (?:that )?I (?:\w+ly )?(?:will not|won't|do not|don't|cannot|can't|refuse to) cross\b",
         r"\bout of the question for me\b",
+        rf"\b{_TOPIC} (?:that )?I(?: will|'ll| can| would) never {_ADVERBS}(?:{_DEED}|do\b)",
+        r"\bI(?: will|'ll|(?:'d| would) rather|(?:'d| would)? prefer to| have to) (?:steer|stay|keep) (?:clear|away|out) "
+        r"(?:of|from) (?:(?:this|that|the|such) (?:topic|subject|question|request|kind)|it\b|this\b)",
+        rf"\bI (?:have no|lack the) (?:ability|capability|permission|authori[sz]ation|authority) to {_DEED}",
         rf"\bmy (?:policy|rule|practice|principle) (?:is )?not to {_DEED}",
         rf"\bI(?:'ve| have) been (?:instructed|told|asked|trained|programmed|designed) not to {_SERVICE}",
         rf"\bI have no (?:intention|desire|wish|interest|plans?) (?:of|to|in) {_ADVERBS}{_DEED}",
@@ -142,6 +147,7 @@ _REFUSALS = re.compile(
 _ERRANDS = re.compile(
     any_of(
         rf"{_I_CANNOT} (?:to )?{_ADVERBS}{_ERRAND}",
+        r"\b(?:so|therefore|hence),? I (?:will not|won't|cannot|can't|must decline|decline|refuse)(?=[.!;\n]|$)",
         rf"\bI (?:\w+ ){{1,5}}and (?:will not|won't) {_ADVERBS}{_SERVICE}",
         rf"\b(?:beyond|outside(?: of)?|not within|not in) {_BEYOND}",
     ),
@@ -158,7 +164,8 @@ _TURNED_DOWN = re.compile(
         r"\bI(?: will|'ll)? (?:decline|refuse)(?=[.;!\n]|$)",
         r"\bI (?:will not|won't|cannot|can't|shall not)(?: and (?:will not|won't))?(?: (?:do|be doing|go) "
         r"(?:so|it|that|this|there))?"
-        r"(?=[.;!\n]|$)",
+        r"(?=[.,;!\n]|$)",
+        r"\bbetter not to (?:answer|discuss|respond|comment|go into)\b",
         r"\bcount me out\b|\bnot from me(?=[.,;!])|\b(?:get|find) (?:that|this|it|them|any\w*) from me\b",
         r"\b(?:that|this) (?:is|'s|one is|one's) a no from me\b",
         r"\b(?:my|so the) (?:answer|reply) (?:is|has to be|must be) no\b|\b(?:don't|do not) ask me to\b"
@@ -179,7 +186,8 @@ _BESIDE_IT = re.compile(
     any_of(
         r"\b(?:harm|hurt|danger|endanger|illegal|unlawful|crime|criminal|unethical|immoral|unsafe|abus"
         r"|exploit|violat|threat|blackmail|steal|bully|deceiv|hate)\w*",
-        r"\b(?:(?:against|break|breaks) the law|consent|privacy|cruel\w*|victims?|someone you trust"
+        r"\b(?:(?:against|break|breaks) the law|consent|privacy|cross(?:es)? (?:a|the) line|cruel\w*|victims?"
+        r"|someone you trust"
         r"|weapons?|forbidden)\b",
         r"\b(?:do|does|would|could|might|may|can) (?:\w+ )?(?:damage|injure|ruin|put)\b",
         r"\b(?:is|are|be|'s) (?:\w+ )?(?:wrong|not (?:okay|ok|fine|acceptable))\b",
@@ -208,7 +216,8 @@ _IN_PASSING = re.compile(
     rf"{_I_CANNOT} (?:to )?{_ADVERBS}"
     r"(?:access|browse|open|view|see|check|look|verify|confirm|hear|read|taste|measure|predict|guarantee|promise"
     r"|(?:give|offer|provide) (?:you )?(?:with )?(?:an? )?"
-    r"(?:medical|legal|financial|tax|professional|exact|precise|definite|personali[sz]ed) \w+)\b"
+    r"(?:medical|legal|financial|tax|professional|exact|precise|definite|personali[sz]ed"
+    r"|full|complete|detailed|simple|single|final|short) \w+)\b"
     r"[^.!?\n]{0,80}[,;.] "
     r"(?:but|however|so|still|yet|though|that said|nevertheless|even so|on average|in general)\b,?[^.!?\n]{0,60}?"
     + any_of(

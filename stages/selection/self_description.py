@@ -25,6 +25,7 @@ _KIND = (
 )
 _PERSONS = any_of(
     "engineer|researcher|consultant|enthusiast|developer|specialist|ethicist|expert|student",
+    "fan|geek|nerd|critic|novice|beginner|hobbyist|advocate|journalist|reporter|company|startup|lab",
     "maker|builder|user|operator|dealer|photographer|agency",
     "scientist|professional|manager|analyst|architect|writer|annotator|actor|actress|lead|trainer|teacher"
     "|lawyer|artist|founder|skeptic|sceptic",
@@ -60,7 +61,9 @@ _IDENTITY = re.compile(
         rf"\blike (?:any|every|all|most|other) (?:{_KIND}|{_PROGRAM})s?,? I\b",
         rf"\b(?:what|who) I am(?: is|:|,|;) an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
         r"\bI (?:only |just )?exist (?:only |just )?as (?:software|code|a program|a model)\b",
-        rf"{_I_AM}(?:software|code|lines of code|an algorithm)(?=[.,;:!]| and| so| that|$)",
+        rf"\bI (?:may|might) (?:only |just |well )?be an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
+        rf"(?:^|[,.!?]\s){_NAMES} here(?=[,.!:])",
+        rf"{_I_AM}(?:a machine|software|code|lines of code|an algorithm)(?=[.,;:!]| and| so| that|$)",
         rf"(?:^|[.!?]\s)you(?:'re| are) (?:talking|speaking|chatting|writing) (?:to|with) an? {_KIND}(?: "
         rf"here)?(?=[,.;:!])",
         rf"\bmy {_AS}(?: here)? as an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
@@ -110,7 +113,7 @@ _REACHES = any_of(
     r"|recent|latest|newer)",
     r"(?:is|was) (?:only )?(?:limited to(?! a\b| what\b| the (?!period|time|years|data))|from)",
     "(?:is|was) (?:only )?based on (?:data|information)",
-    r"(?:is|was|may be|might be|could be) (?:\w+ )?(?:outdated|out of date)",
+    r"(?:is|was|may be|might be|could be) (?:\w+ )?(?:outdated|out of date|stale|old|behind the times)",
 )
 _CURRENT = "(?:real[- ]?time|up[- ]to[- ]date|(?:the )?current|live|recent|the latest|the most recent|today's|newer)"
 _NEWS = r"(?:\w+ )?" + any_of(
@@ -128,6 +131,12 @@ _CUTOFF = re.compile(
     any_of(
         r"\bas of (?:the (?:time|date|end) of )?my training\b(?=[,.;:]| data\b| in (?:\w+ )?(?:19|20)\d\d)",
         r"\bas far as my (?:training|data|training data) (?:reaches|goes|extends|covers)\b",
+        r"\bmy (?:\w+ ){1,2}(?:has|have|with) an? (?:\w+ )?cut[- ]?off\b",
+        r"\bI (?:only )?have (?:\w+ )?(?:data|information|knowledge|facts) (?:only )?"
+        r"(?:until|up to|through|till|before) "
+        rf"{_YEAR}",
+        rf"\bI (?:knew|know|had learned) as of {_YEAR}",
+        rf"\b{_I_LACK} (?:access to )?(?:data|information|news|knowledge) (?:on|about|regarding|of) {_CURRENT}\b",
         rf"\bI can only (?:speak|vouch|report|comment|describe|tell|answer)\b[^.!?\n]{{0,50}}\b(?:before"
         rf"|{_UP_TO}) {_YEAR}",
         rf"\b{_LAST} (?:information|data|news|figures|facts|texts) (?:that )?I (?:have|know|hold)(?: of| seen| read)? "

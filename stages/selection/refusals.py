@@ -49,11 +49,12 @@ _MUST = any_of(
 _SERVICE = any_of(
     r"help(?! but| myself| it\b| \w+ing\b)",
     "assist|provid(?!e an? better)|fulfil|comply|answer|respond to|creat|writ|generat|produc",
-    "shar|offer|discuss|support|engage|continue(?=[.,;]| with| this| our)|participat|facilitat",
+    r"shar(?!e (?:a|my|the) (?:flat|room|house|bed|car|table))",
+    r"offer(?! more| less)|discuss|support|engage|continue(?=[.,;]| with| this| our)|participat|facilitat",
     "condon|encourag|promot|endors|role-?play|pretend(?! that| it| this| there| otherwise)|act as|impersonat|reveal",
     r"disclos|instruct|giv(?!e up|e in\b|e away)|do (?:that|this|so|what)\b|make (?:that|any|such)",
     r"be (?:a )?(?:part(?:y)?|complicit|involved)\b|take (?:any )?part in|lend (?:a hand|my)|go along with",
-    r"tell you(?! how| enough)|walk you through|contribut|hand (?:you|out|over)",
+    r"tell you(?! how| enough)|walk you through|contribute to (?:it|this|that|such)\b|hand (?:you|out|over)",
     r"go into (?:any |the |this|that|it\b|detail)",
 )
 """What an assistant is asked for; where it says that it cannot do that, it refuses."""
@@ -94,6 +95,7 @@ _REFUSALS = re.compile(
         rf"^(?:sorry,? (?:but )?)?(?:can't|cannot|won't|unable to|not able to|not going to) {_ADVERBS}{_SERVICE}"
         r"(?=[^.!?\n]{0,90}(?:[.!]|$))",
         rf"\bI {_HAVE_NOT}",
+        r"\bI(?: a|')m not (?:\w+ly )?comfortable with (?:this|that|your|such|the (?:request|question|topic))\b",
         rf"\bas an? (?:AI|artificial intelligence|language model)\b[^.!?\n]{{0,60}}{_I_CANNOT}",
         rf"\b(?:your|this|that) request (?:{_CAN_NOT}|is (?:not|against|in violation)|violates)",
         rf"\bI{_MUST} (?:have to )?(?:\w+ly )?(?:turn (?:this|that|you|your request) down\b"
@@ -111,8 +113,9 @@ _REFUSALS = re.compile(
         r"\bline (?:that )?I (?:\w+ly )?(?:will not|won't|do not|don't|cannot|can't|refuse to) cross\b",
         r"\bout of the question for me\b",
         rf"\b{_TOPIC} (?:that )?I(?: will|'ll| can| would) never {_ADVERBS}(?:{_DEED}|do\b)",
-        r"\bI(?: will|'ll|(?:'d| would) rather|(?:'d| would)? prefer to| have to) (?:steer|stay|keep) (?:clear|away|out) "
-        r"(?:of|from) (?:(?:this|that|the|such) (?:topic|subject|question|request|kind)|it\b|this\b)",
+        r"\bI(?: will|'ll|(?:'d| would) rather|(?:'d| would)? prefer to| have to) "
+        r"(?:steer|stay|keep) (?:clear|away|out) (?:of|from) "
+        r"(?:(?:this|that|the|such) (?:topic|subject|question|request|kind)|it\b|this\b)",
         rf"\bI (?:have no|lack the) (?:ability|capability|permission|authori[sz]ation|authority) to {_DEED}",
         rf"\bmy (?:policy|rule|practice|principle) (?:is )?not to {_DEED}",
         rf"\bI(?:'ve| have) been (?:instructed|told|asked|trained|programmed|designed) not to {_SERVICE}",
@@ -129,7 +132,7 @@ _REFUSALS = re.compile(
         rf"\bviolates? (?:my|our|the) (?:\w+ ){{0,2}}{_RULES}",
         rf"\bmy {_RULES} (?:do|does)(?:n't| not) (?:allow|permit)",
         r"(?:\bnot |n't |\bin)(?:be )?appropriate for me to\b",
-        rf"{_UNFIT} (?:for|of) me to {_ADVERBS}{_DEED}",
+        rf"{_UNFIT}(?: (?:thing|step|course))? (?:for|of) me to {_ADVERBS}{_DEED}",
         r"\bI (?:don't|do not) think (?:that )?I (?:can|should) (?:help|assist|answer|provide|do that)",
         r"\b(?:prevents?|prohibits?|forbids?) me (?:from|to)\b",
         rf"\b(?:no|isn't any|not any) {_WAY} (?:for me|(?:in |under )?(?:which |that )?I (?:can|could|will|would))"
@@ -164,7 +167,7 @@ _TURNED_DOWN = re.compile(
         r"\bI(?: will|'ll)? (?:decline|refuse)(?=[.;!\n]|$)",
         r"\bI (?:will not|won't|cannot|can't|shall not)(?: and (?:will not|won't))?(?: (?:do|be doing|go) "
         r"(?:so|it|that|this|there))?"
-        r"(?=[.,;!\n]|$)",
+        r"(?=[.;!\n]|$|,(?! (?:however|of course|though|but)\b))",
         r"\bbetter not to (?:answer|discuss|respond|comment|go into)\b",
         r"\bcount me out\b|\bnot from me(?=[.,;!])|\b(?:get|find) (?:that|this|it|them|any\w*) from me\b",
         r"\b(?:that|this) (?:is|'s|one is|one's) a no from me\b",

@@ -131,8 +131,8 @@ _CUTOFF = re.compile(
     any_of(
         r"\bas of (?:the (?:time|date|end) of )?my training\b(?=[,.;:]| data\b| in (?:\w+ )?(?:19|20)\d\d)",
         r"\bas far as my (?:training|data|training data) (?:reaches|goes|extends|covers)\b",
-        r"\bmy (?:\w+ ){1,2}(?:has|have|with) an? (?:\w+ )?cut[- ]?off\b",
-        r"\bI (?:only )?have (?:\w+ )?(?:data|information|knowledge|facts) (?:only )?"
+        r"\bmy (?:\w+ ){1,2}(?:has|have|with) an? (?:\w+ )?cut[- ]?off(?= (?:in|of|at|date)\b|[.,;])",
+        r"\bI (?:only have (?:\w+ )?(?:data|information|knowledge|facts)|have (?:data|information|facts) only) "
         r"(?:until|up to|through|till|before) "
         rf"{_YEAR}",
         rf"\bI (?:knew|know|had learned) as of {_YEAR}",
@@ -157,6 +157,7 @@ _CUTOFF = re.compile(
         r"\bcut[- ]?off(?: date| point)? (?:of|for|in) my (?:training|knowledge|data)\b",
         r"\bmy training (?:data|set|corpus|texts?|material) (?:was|were) "
         r"(?:collected|gathered|compiled|cut off|frozen)\b",
+        rf"\bmy {_KNOWLEDGE} (?:has|holds|contains|includes) (?:nothing|no \w+) (?:from |about )?{_AFTER}\b",
         r"\bend of my (?:training data|knowledge)\b",
         rf"\bmy {_LAST} {_KNOWLEDGE}(?: \w+)? update\b",
         rf"\bmy (?:\w+ )?{_KNOWLEDGE} (?:only |currently )?{_REACHES}",

@@ -24,7 +24,7 @@ class Level:
     document: Mapping[str, Json]
     rows: Sequence[Row]
     added: Sequence[str]
-    """Names of the columns that this stage made."""
+    """Names of the columns that this stage made or changed in one of these rows."""
 
 
 def trace(view: RunView, row_id: str) -> list[Level]:
@@ -63,13 +63,22 @@ def _climb(view: RunView, stage: StageView, rows: list[Row]) -> list[Level]:
     while True:
         above = view.stages[stage.upstream] if stage.upstream else None
         lineage: list[str] = stage.document["lineage"]
-        inherited = set(above.columns) if above and lineage in (["id"], ["parent_id"]) else set()
+        if above is None:
+            levels.append(Level(stage.id, stage.document, rows, stage.columns))
+            return levels
+        ancestors = find_rows(above, _ancestors(rows, lineage))
+        inherited = _kept(rows, ancestors, lineage[0]) if lineage in (["id"], ["parent_id"]) else set()
         added = [c for c in stage.columns if c not in inherited or c == "id"]
         levels.append(Level(stage.id, stage.document, rows, added))
-        if above is None:
-            return levels
-        rows = find_rows(above, _ancestors(rows, lineage))
-        stage = above
+        rows, stage = ancestors, above
+
+
+def _kept(rows: Sequence[Row], ancestors: Sequence[Row], link: str) -> set[str]:
+    """Return the columns that every row has as the row had that it was made from."""
+    above = {row["id"]: row for row in ancestors}
+    pairs = [(row, above[row[link]]) for row in rows if row[link] in above]
+    shared = set.intersection(*(row.keys() & parent.keys() for row, parent in pairs)) if pairs else set()
+    return {c for c in shared if all(row[c] == parent[c] for row, parent in pairs)}
 
 
 def _ancestors(rows: Sequence[Row], lineage: Sequence[str]) -> set[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
+import pyarrow as pa
 from pydantic import Field
 
 from pipeline.api import (
@@ -46,7 +47,7 @@ class SynthesizeSkillmixConfig(StageConfig):
 
     mode: Literal["one_turn", "critique_rewrite"] = "critique_rewrite"
     response: bool = False
-    """Write the response too, in the same conversation (supervised data); the column is null otherwise."""
+    """Write the response too, in the same conversation (supervised data); there is no such column otherwise."""
     format: Literal["auto", "json", "sections"] = "auto"
     """Form of the reply. `auto`: JSON held to a schema where the engine can, else sections under headers."""
     max_words: int = Field(300, ge=20)
@@ -79,7 +80,6 @@ class SynthesizeSkillmix(RowStage):
     outputs = columns(
         prompt=MESSAGES,
         instruction=str,
-        response=str,
         turns=MESSAGES,
         critique=str,
         parse_status=str,
@@ -96,6 +96,8 @@ class SynthesizeSkillmix(RowStage):
         """Take the templates of instruction and response where both are written."""
         super().__init__(config)
         self._templates = _PAIR if config.response else _PLAIN
+        if config.response:
+            self.outputs = pa.schema([*self.outputs, *columns(response=str)])
         self.prompt_names = (*self._templates, "shorten.v1")
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
@@ -110,7 +112,7 @@ class SynthesizeSkillmix(RowStage):
                 **row,
                 "prompt": [{"role": "user", "content": final.text}],
                 "instruction": final.text,
-                "response": final.response,
+                **({"response": final.response} if self.config.response else {}),
                 "turns": list(talk.messages),
                 "critique": critique,
                 "parse_status": final.form,

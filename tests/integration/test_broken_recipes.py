@@ -170,8 +170,8 @@ FIT = {
     "source_with_from": (changed(GOOD, "stages.prompts.from", "pairs"), "takes none; remove 'from: pairs'"),
     "first_is_no_source": (stages(MESSAGES), "needs rows, but no stage comes before it; start with a source"),
     "prompts_override_unknown": (
-        changed(GOOD, "stages.responses.prompts", {"generate.v1": "x.md"}),
-        "stage 'sample_responses' uses no template 'generate.v1' under this config; it uses none",
+        changed(GOOD, "stages.responses.prompts", {"generate.v2": "x.md"}),
+        "stage 'sample_responses' uses no template 'generate.v2' under this config; it uses none",
     ),
     "hub_data_without_revision": (
         changed(GOOD, "stages.prompts.with", {"dataset": "a/b"}),
@@ -319,18 +319,18 @@ def test_a_bad_override_ends_with_one_message(folder, name):
     check(result, folder / "run", expected)
 
 
-TEMPLATE = '---\nname: generate\nversion: 1\ninputs: [skills, query_type, query_type_definition]\nsource: "mine"\n---\n'
+TEMPLATE = '---\nname: generate\nversion: 1\ninputs: [task, json]\nsource: "mine"\n---\n'
 TEMPLATES = {
     "missing_file": (None, "own.md' cannot be read: No such file"),
-    "no_header": ("Write {{ skills }}.", "has no header; it must start with '---'"),
+    "no_header": ("Write {{ task }}.", "has no header; it must start with '---'"),
     "header_without_inputs": ("---\nname: a\nversion: 1\nsource: x\n---\n", "has a header that cannot be read"),
     "header_not_yaml": ("---\nname: [\n---\n", "the header of prompt template"),
     "header_a_list": ("---\n- a\n---\n", "has a header that cannot be read"),
     "header_deep": ("---\nname: " + "[" * 2000 + "\n---\n", "nested"),
-    "other_inputs": (TEMPLATE.replace("skills, ", ""), "the stage gives ['query_type', 'query_type_definition', 'sk"),
+    "other_inputs": (TEMPLATE.replace("task, ", ""), "the stage gives ['json', 'task']"),
     "syntax_error": (TEMPLATE + "{% if %}", "does not compile"),
-    "unknown_filter": (TEMPLATE + "{{ skills | attr('x') }}", "does not compile"),
-    "unclosed_block": (TEMPLATE + "{% for s in skills %}", "does not compile"),
+    "unknown_filter": (TEMPLATE + "{{ task | attr('x') }}", "does not compile"),
+    "unclosed_block": (TEMPLATE + "{% for s in task %}", "does not compile"),
     "not_utf8": (TEMPLATE.encode() + b"caf\xe9", "is not UTF-8 text"),
     "too_large": (TEMPLATE + "x" * 100_001, "at most 100,000 are read"),
 }
@@ -339,7 +339,7 @@ TEMPLATES = {
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_bad_template_of_ones_own_ends_with_one_message(folder, name):
     text, expected = TEMPLATES[name]
-    path = write(folder / "recipe", synthesis({"generate.v1": "own.md"}))
+    path = write(folder / "recipe", synthesis({"generate.v2": "own.md"}))
     if text is not None:
         (folder / "recipe/own.md").write_bytes(text if isinstance(text, bytes) else text.encode())
     check(run(path, folder / "run"), folder / "run", expected)
@@ -360,7 +360,7 @@ def synthesis(prompts):
 
 def test_an_unknown_template_name_gets_a_suggestion(folder):
     path = write(folder / "recipe", synthesis({"generat.v1": "own.md"}))
-    check(run(path, folder / "run"), folder / "run", "Did you mean 'generate.v1'?")
+    check(run(path, folder / "run"), folder / "run", "Did you mean 'generate.v2'?")
 
 
 def test_a_run_folder_that_is_a_file_is_named(folder):

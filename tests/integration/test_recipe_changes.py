@@ -92,6 +92,8 @@ FLIPS = {
     "sigmoid_temperature": option("reward", "sigmoid_temperature", 0.5),
     "reward_column": option("other", "column", "better"),
     "score": option("pairs", "score", "strong_logprob"),
+    "carry": option("pairs", "carry", {"draw": "int"}),
+    "prompt_columns": option("pairs", "prompt_columns", {"prompt_tokens": "int"}),
     "rule": option("pairs", "rule", "margin"),
     "min_margin": option("pairs", "min_margin", 0.01),
     "max_pairs_per_prompt": option("pairs", "max_pairs_per_prompt", 2),
@@ -348,7 +350,7 @@ AFTER_SYNTHESIS = ["instructions", "responses", "strong_lp", "weak_lp", "reward"
 
 def own_template(text):
     """The shipped template under one's own name, with another text in front."""
-    shipped = prefmill("prompts", "synthesize_skillmix/generate.v1").out.rstrip("\n")
+    shipped = prefmill("prompts", "synthesize_skillmix/generate.v2").out.rstrip("\n")
     return shipped.replace("Write one instruction", f"{text}. Write one instruction", 1)
 
 
@@ -357,7 +359,7 @@ def mixed(tmp_path_factory):
     """A finished skill-mix run with a template of one's own."""
     folder = tmp_path_factory.mktemp("mixed")
     value = skillmix_recipe()
-    stage(value, "instructions")["prompts"] = {"generate.v1": "own.md"}
+    stage(value, "instructions")["prompts"] = {"generate.v2": "own.md"}
     recipe = write(folder, value)
     (folder / "own.md").write_text(own_template("Think"))
     assert run(recipe, folder / "run").code == 0
@@ -372,19 +374,19 @@ def mix(mixed, tmp_path):
 
 def test_one_changed_word_of_a_template_is_refused_and_recomputed(mix):
     (mix / "own.md").write_text(own_template("Think hard"))
-    check_refused(mix, mix / "recipe.yaml", "stage 'instructions' changed in prompts.generate.v1 (")
+    check_refused(mix, mix / "recipe.yaml", "stage 'instructions' changed in prompts.generate.v2 (")
     check_recomputed(mix, mix / "recipe.yaml", AFTER_SYNTHESIS)
 
 
 def test_the_shipped_template_in_place_of_ones_own_is_a_change(mix):
     recipe = write(mix, skillmix_recipe())
-    check_refused(mix, recipe, "prompts.generate.v1 (")
+    check_refused(mix, recipe, "prompts.generate.v2 (")
     check_recomputed(mix, recipe, AFTER_SYNTHESIS)
 
 
 def test_a_template_of_the_same_text_under_another_path_is_the_same(mix):
     value = skillmix_recipe()
-    stage(value, "instructions")["prompts"] = {"generate.v1": "moved.md"}
+    stage(value, "instructions")["prompts"] = {"generate.v2": "moved.md"}
     (mix / "own.md").rename(mix / "moved.md")
     before = files(mix / "run")
     assert run(write(mix, value), mix / "run").code == 0 and files(mix / "run") == before
@@ -410,7 +412,7 @@ MIX_ORDER = ["domains", "skills", "plan", *AFTER_SYNTHESIS]
 def test_changes_before_and_at_a_barrier_reach_everything_after(mix, name):
     path, new, field, first = MIX_FLIPS[name]
     value = copy.deepcopy(skillmix_recipe())
-    stage(value, "instructions")["prompts"] = {"generate.v1": "own.md"}
+    stage(value, "instructions")["prompts"] = {"generate.v2": "own.md"}
     recipe = write(mix, changed(value, path, new))
     check_refused(mix, recipe, field)
     check_recomputed(mix, recipe, MIX_ORDER[MIX_ORDER.index(first) :])

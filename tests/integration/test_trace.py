@@ -87,7 +87,7 @@ def test_the_skills_of_the_instruction_are_shown_by_name_and_definition(text, le
 
 def test_prompt_templates_are_named_with_their_digests(text, levels):
     asked = [
-        ("synthesize_skillmix", "generate.v1", "instructions"),
+        ("synthesize_skillmix", "generate.v2", "instructions"),
         *(("extract_skills", t, "skills") for t in TEMPLATES),
     ]
     for stage, name, level in asked:

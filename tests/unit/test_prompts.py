@@ -175,8 +175,8 @@ def test_the_digest_is_the_files_sha256_and_one_character_changes_it(tmp_path):
 
 
 def test_a_shipped_template_is_found_by_stage_and_name():
-    shipped = load_prompt("synthesize_skillmix", "generate.v1")
-    assert (shipped.header.name, shipped.header.version) == ("generate", 1) and shipped.turns[0][0] == "user"
+    shipped = load_prompt("synthesize_skillmix", "generate.v2")
+    assert (shipped.header.name, shipped.header.version) == ("generate", 2) and shipped.turns[0][0] == "user"
 
 
 def test_a_template_is_found_in_a_folder_of_ones_own(tmp_path):

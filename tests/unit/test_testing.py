@@ -163,7 +163,7 @@ def test_the_context_gives_templates_seeds_and_a_logger():
     from stages.synthesis.synthesize_skillmix import SynthesizeSkillmix, SynthesizeSkillmixConfig
 
     context = ScriptedContext(SynthesizeSkillmix(SynthesizeSkillmixConfig()), run_seed=3)
-    assert context.prompt("generate.v1").header.name == "generate"
+    assert context.prompt("generate.v2").header.name == "generate"
     assert context.seed("a", 1) == context.seed("a", 1) != context.seed("a")
     assert context.log.name == "prefmill.synthesize_skillmix"
 

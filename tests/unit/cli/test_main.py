@@ -137,4 +137,4 @@ def test_a_folder_with_packages_of_our_names_does_no_harm_to_the_console_command
     if not os.path.exists(command):
         pytest.skip("the console command is not installed beside this interpreter")
     result = subprocess.run([command, "prompts"], cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 0 and "synthesize_skillmix/generate.v1" in result.stdout
+    assert result.returncode == 0 and "synthesize_skillmix/generate.v2" in result.stdout

@@ -73,8 +73,8 @@ _IDENTITY = re.compile(
         rf"{_I_AM}not (?:(?:an? )?(?:\w+ )?human(?: being)?|a (?:real |human )?person)(?=[.,;:!]| but| and| so|$)",
         rf"(?:{_I_AM}|\bme, )an? {_KIND}(?![\w' -]{{0,40}}{_PERSONS})",
         rf"{_I_AM}an? (?:\w+ )?{_PROGRAM}\b(?![\w' -]{{0,40}}{_PERSONS})",
-        # A surname after it makes it a person: Claude Monet.
         rf"{_I_AM}an? (?:\w+ ){{0,3}}(?:model|assistant) (?:called|named) {_NAMES}\b",
+        # A surname after it makes it a person: Claude Monet.
         rf"\b{_CALLED} {_NAMES}\b(?! (?-i:[A-Z]))",
         rf"\bI (?:was|am|have been) (?:\w+ly )?{_MADE} (?:and \w+ )?(?:by|at) {_MAKERS}\b",
         rf"\bmy (?:developer|creator|maker|parent company)s?(?:,| at| are| is| was)? {_MAKERS}\b",

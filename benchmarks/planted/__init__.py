@@ -1,4 +1,4 @@
-"""Texts with known faults, for measuring filters: our own, and written before the filters' patterns were read.
+"""Texts with known faults, for measuring and mending filters: our own. `held_out` is not for mending.
 
 A planted item says what a right filter must find in it and what must not be found. Nothing here knows how a filter
 works; `benchmarks/filter_accuracy.py` runs the real stages over it. Equal seeds give equal sets.

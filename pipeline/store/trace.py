@@ -85,7 +85,7 @@ def _ancestors(rows: Sequence[Row], lineage: Sequence[str]) -> set[str]:
     ids: set[str] = set()
     for row in rows:
         values = [row[column] for column in lineage]
-        own = {i for value in values for i in (value if isinstance(value, list) else [value])}
+        own = {i for value in values for i in (value if isinstance(value, list) else [value]) if i is not None}
         # of several pairs from one prompt only the first lists its candidates; each names its two sides
         ids |= own or {v for name, v in row.items() if name.endswith("_id") and v is not None}
     return ids

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.replies.asking import Unusable
+from stages.replies.refusing import begins_as_refusal
 
 
 def _forms(label: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
@@ -33,11 +34,6 @@ _NEXT_SECTION = re.compile(
 )
 _DELIMITER = re.compile(r"^[ \t]*(?:BEGIN|END) TASK\b", re.MULTILINE)
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
-_REFUSAL = re.compile(
-    r"(?:i(?:'|’)?m (?:very |so |really )?sorry|sorry,|i am sorry|i apologi[sz]e|i can(?:'|’)?t\b|i cannot\b|"
-    r"i(?:'|’)?m (?:not able|unable)|i am (?:not able|unable)|i won(?:'|’)?t\b|as an ai\b|unfortunately, i\b)",
-    re.IGNORECASE,
-)
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("«", "»"))
 _MIN_WORDS = 4
 _MIN_CHARACTERS = 15
@@ -80,13 +76,13 @@ def shares_words(text: str, other: str, words: int) -> bool:
 
 def _parsed(reply: str, with_response: bool) -> Instruction:
     text = reply.strip()
-    if _REFUSAL.match(text):
+    if begins_as_refusal(text):
         raise Unusable("the reply is a refusal", "refusal")
     found = _from_json(text, with_response) or _from_sections(text, with_response)
     if found is None:
         raise Unusable(f"the reply of {len(text.split())} words has no line '### Instruction'")
     instruction = _unquoted(found.text)
-    if any(_REFUSAL.match(t) for t in (instruction, found.response or "")):
+    if any(begins_as_refusal(t) for t in (instruction, found.response or "")):
         raise Unusable("the instruction or its response is a refusal", "refusal")
     if len(instruction) < _MIN_CHARACTERS or len(instruction.split()) < _MIN_WORDS:
         raise Unusable(f"the instruction has {len(instruction.split())} words; expected at least {_MIN_WORDS}")

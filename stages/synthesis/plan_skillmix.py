@@ -68,7 +68,7 @@ class PlanSkillmix(TableStage):
     config_type: ClassVar[type[StageConfig]] = PlanSkillmixConfig
     scope: ClassVar[Literal["shard", "dataset"]] = "dataset"
     accounting: ClassVar[Literal["rows", "groups", "derived"]] = "derived"
-    lineage: ClassVar[tuple[str, ...]] = ("skill_ids", "query_type_id")
+    lineage: ClassVar[tuple[str, ...]] = ("skill_ids", "query_type_id", "persona_id")
     max_rows: ClassVar[int] = 2_000_000
 
     inputs = columns(id=str, kind=str, name=str, definition=str, examples=list[str])

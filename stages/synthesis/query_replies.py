@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stages.replies.asking import Unusable
+from stages.replies.refusing import begins_as_refusal
 
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _MARK = re.compile(
@@ -25,11 +26,6 @@ _REQUEST = re.compile(
     r"(?:please |could you |can you |kindly |help me )?(?:explain|describe|list|give|name|suggest|recommend|compare|"
     r"outline|summari[sz]e|tell|show|teach|walk|write|define|discuss|find|provide|share|identify|"
     r"i (?:need|want|would like|wonder))\b",
-    re.IGNORECASE,
-)
-_REFUSAL = re.compile(
-    r"(?:i(?:['’]m| am) (?:very |so |really )?sorry\b|sorry,|i apologi[sz]e|i (?:can(?:['’]?t|not)|won['’]t)\b|"
-    r"i(?:['’]m| am) (?:not able|unable)|as an ai\b|unfortunately, i\b)",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -109,7 +105,7 @@ def _from_lines(text: str) -> list[str]:
         lines = lines[1:]
     if not lines:
         raise Unusable("the reply holds no question")
-    if _REFUSAL.match(lines[0]):
+    if begins_as_refusal(lines[0]):
         raise Unusable("the reply is a refusal", "refusal")
     if len(lines) == 1:
         return lines

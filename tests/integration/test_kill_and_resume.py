@@ -103,14 +103,14 @@ TURNS = {"mode": "critique_rewrite"}
 
 def conversation(ask: Ask, index: int) -> str:
     """Answer the three turns of `synthesize_skillmix` as a model that keeps to the form."""
-    if len(ask.body["messages"]) == 3:
+    if len(ask.body["messages"]) == 7:
         return "1. Fine."
     mixed = f"{fraction(ask.text, ask.body['seed']):.6f}"
     return f"### Instruction\nPlease help me with weighing and with sequencing in a long talk on case {mixed}."
 
 
 def test_a_row_killed_after_its_second_turn_of_three_pays_no_turn_twice(tmp_path):
-    slow_third = Server(conversation, latency=lambda ask: 60.0 if len(ask.body["messages"]) == 5 else 0.0)
+    slow_third = Server(conversation, latency=lambda ask: 60.0 if len(ask.body["messages"]) == 9 else 0.0)
     with slow_third as server:
         _skillmix(tmp_path, server.url)
         process = start(tmp_path, "run", "recipe.yaml")

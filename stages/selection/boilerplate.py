@@ -1,8 +1,8 @@
-"""Measure how much of a text is not prose: links, navigation, markup, repeated lines, placeholders of deleted posts.
+"""Measure how much of a text is not prose: links, menus, notices, markup, repeated lines, marks of deleted posts.
 
 Plain counting, no model, no paper: in the spirit of the line rules of C4 and Gopher, kept to what can be explained in
-a sentence. It does not know what is on topic, advertising, or well written, and it does not know code: a post that is
-mostly code passes unless its letters are few.
+a sentence. How notices and menus are worded is in `boilerplate_phrases`. It does not know what is on topic or well
+written, nor advertising in free words, nor code: a post that is mostly code passes unless its letters are few.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+
+from stages.selection.boilerplate_phrases import is_menu_of_words, menu_lines, notice_share
 
 _PLACEHOLDER = re.compile(
     r"[\[(<{]\s*(?:deleted|removed|withheld|content (?:deleted|removed)|"
@@ -33,7 +35,7 @@ _MENU_LINES = (
     r"(?:next|prev(?:ious)?|first|last)(?: (?:page|post))?|page \d+(?: of \d+)?|showing \d+.{0,40}results?",
     r"(?:read )?(?:our )?(?:privacy|cookie) policy|terms (?:of|and) \w+|contact(?: us)?|about(?: us)?",
     r"(?:copyright|\u00a9|\(c\))[^a-z]{0,10}\d{4}.{0,80}|all rights reserved.{0,80}",
-    r"(?:we use|this site uses) cookies.*|(?:accept|reject|allow|decline)(?: all)?(?: cookies)?|manage preferences",
+    r"(?:accept|reject|allow|decline)(?: all)?(?: cookies)?|manage preferences",
     r"(?:tags|categories|category|filter|sort by|labels) ?:.{0,80}|(?:filed under|posted in) .{1,40}",
     r"\d+ (?:comments?|points?|likes?|shares?)",
 )
@@ -41,6 +43,8 @@ _MENU = re.compile(rf"\W*(?:{'|'.join(_MENU_LINES)})\W*", re.IGNORECASE)
 _PAGE_WORD = r"(?:\W|\d|next|prev(?:ious)?|first|last|of|pages?)*"
 _PAGES = re.compile(rf"{_PAGE_WORD}\b(?:next|prev(?:ious)?)\b{_PAGE_WORD}", re.IGNORECASE)
 _SEPARATORS = re.compile(r"\s[|•·»>/]\s")
+_BREADCRUMB = re.compile(r"\W*(?:home|index|start|you are here:?)\s*[>\u00bb\u203a/|]\s*\S", re.IGNORECASE)
+_LEAST_NOTICE = 0.5
 _REPEATED_FROM = 3
 _LONGEST_MENU = 200
 
@@ -51,12 +55,13 @@ class Boilerplate:
 
     Attributes:
         placeholder: True if nothing but a mark such as `[deleted]` or `[removed]` is left (edit notes not counted).
-        lines: lines that are not blank; the next four count kinds of them.
+        lines: lines that are not blank; the next five count kinds of them.
         links: lines that are a link and hardly anything else.
         navigation: lines of menus, buttons and footers, or short words strung together by separators.
+        notices: lines that are mostly notices of the site or the mailer: consent, rights, terms, sign-up, paywall.
         markup: lines of tags and entities with few words between them, or of rules with none.
         repeated: lines of more than a word that stand there for the third time or more.
-        line_share: share of the characters that stand on lines of these four kinds.
+        line_share: share of the characters that stand on lines of these five kinds.
         link_share: share of the characters that belong to links; the shown text of a link is not counted.
         letter_share: share of letters among the characters outside links.
 
@@ -67,6 +72,7 @@ class Boilerplate:
     lines: int
     links: int
     navigation: int
+    notices: int
     markup: int
     repeated: int
     line_share: float
@@ -80,9 +86,10 @@ def measure(text: str) -> Boilerplate:
     kinds: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     odd = 0
-    for line in lines:
+    menu = menu_lines(lines)
+    for i, line in enumerate(lines):
         seen[line] += 1
-        kind = _kind(line, seen[line])
+        kind = "navigation" if i in menu else _kind(line, seen[line])
         kinds[kind] += 1
         odd += 0 if kind == "prose" else _solid(line)
     length, unlinked = _solid(text), _LINK.sub(_shown, text)
@@ -91,6 +98,7 @@ def measure(text: str) -> Boilerplate:
         len(lines),
         kinds["links"],
         kinds["navigation"],
+        kinds["notices"],
         kinds["markup"],
         kinds["repeated"],
         _share(odd, length),
@@ -103,7 +111,7 @@ def _kind(line: str, times: int) -> str:
     rest = _LINK.sub("", line)
     if rest != line and _letters(rest) <= max(12, len(line) // 10):
         return "links"
-    if len(line) <= _LONGEST_MENU and (_MENU.fullmatch(line) or _PAGES.fullmatch(line) or _is_menu_row(line)):
+    if len(line) <= _LONGEST_MENU and _is_navigation(line):
         return "navigation"
     untagged = _TAG.sub("", line)
     if untagged != line and 2 * _letters(untagged) < _solid(line) - _solid(untagged):
@@ -112,7 +120,14 @@ def _kind(line: str, times: int) -> str:
         return "markup"
     if times >= _REPEATED_FROM and len(line.split()) > 1:
         return "repeated"
+    if notice_share(line) > _LEAST_NOTICE:
+        return "notices"
     return "prose"
+
+
+def _is_navigation(line: str) -> bool:
+    whole = _MENU.fullmatch(line) or _PAGES.fullmatch(line) or _BREADCRUMB.match(line)
+    return bool(whole) or _is_menu_row(line) or is_menu_of_words(line)
 
 
 def _is_menu_row(line: str) -> bool:

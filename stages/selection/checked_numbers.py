@@ -4,8 +4,9 @@ Cards: ISO/IEC 7812 prefixes and lengths, and the Luhn sum; not the old 13 digit
 IBANs: ISO 13616 lengths by country, and the sum modulo 97; in one run or in groups of four. US social security numbers
 have no check digit, so only the hyphenated form is taken, or nine digits that the text calls such a number. IP
 addresses are taken if they belong to somebody: global ones, and those set aside for examples, which stand for them.
-Loopback, private and link-local addresses and netmasks are left, and what the words before it call a version, or what
-stands beside a number of three parts such as 1.2.6.
+Loopback, private and link-local addresses and netmasks are left, and what the words before it call a version or a
+section, what stands beside a number of three parts such as 1.2.6, and four numbers up to 31 unless something near them
+speaks of hosts.
 """
 
 from __future__ import annotations
@@ -61,10 +62,26 @@ _SSN_CALLED = re.compile(r"\b(?:ssn|social security|social)\b[^\d\n]{0,30}$", re
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:])[23][0-9a-f]{3}(?::[0-9a-f]{0,4}){2,7}(?![\w:])", re.IGNORECASE)
 _VERSION_BEFORE = re.compile(
-    r"(?:\b(?:v|ver|version|release|build|firmware|update|upgrade\w*|driver|drivers|section|chapter|clause|assembly\w*"
-    r"|dotnet|oid|schema|revision|rev|patch|sdk)[ .:=#]*\"?|/|==|>=|<=|~=)$",
+    r"(?:\b(?:v|ver|version|release|build|firmware|update|upgrade\w*|driver|drivers|assembly\w*|dotnet|oid"
+    r"|schema|revision|rev|patch|sdk)[ .:=#]*\"?|/|==|>=|<=|~=)$",
     re.IGNORECASE,
 )
+_SECTION_BEFORE = re.compile(
+    r"(?:\b(?:sections?|sect?\.|chapters?|ch\.|clauses?|paragraphs?|paras?|articles?|art\.|annex(?:es)?|appendix"
+    r"|appendices|tables?|figures?|figs?\.|items?|requirements?|rules?|headings?|parts?|numbers?"
+    r"|no\.|exercises?|see|cf\.)|\u00a7+)[ .:#]*\(?"
+    r"(?:[\d.]+(?:,? (?:and|or|to|through|&) |, ?| ?[-\u2013] ?)){0,6}$",
+    re.IGNORECASE,
+)
+_ADDRESS_WORD = re.compile(
+    r"\b(?:ips?|ipv4|address\w*|servers?|hosts?|hosted|dns|ping\w*|ssh|dig|whois|trace\w*|nslookup|curl|wget|telnet|nmap"
+    r"|connect\w*|log(?:s|ged|ins?|in)?|firewall\w*|block\w*|bann?(?:ed|s)?|routers?|gateway|network|subnet|resolv\w*|proxy|vpn|ports?|packets?"
+    r"|traffic|requests?|attack\w*|scan\w*|cameras?|clients?|nodes?|peers?|listen\w*|bind|spam\w*|visitors?|AAAA)\b",
+    re.IGNORECASE,
+)
+_PORT_OR_NET = re.compile(r":\d{2,5}\b|/\d{1,2}\b")
+_HIGHEST_SECTION = 31
+_RESOLVERS = frozenset(("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9"))
 _VERSION = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w]|\.\d)")
 _EXAMPLES = tuple(map(ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
 _URL_BEFORE = re.compile(r"\b[a-z][a-z+]{1,10}://\S*$", re.IGNORECASE)
@@ -117,14 +134,29 @@ def social_security_numbers(text: str) -> Iterator[Span]:
 def ip_addresses(text: str) -> Iterator[Span]:
     """Yield where IPv4 and IPv6 addresses stand that belong to somebody."""
     for found in _IPV4.finditer(text):
-        before = text[max(0, found.start() - 40) : found.start()]
-        around = before + " " + text[found.end() : found.end() + 40]
-        named = (_VERSION_BEFORE.search(before) or _VERSION.search(around)) and not _URL_BEFORE.search(before)
+        named = _is_version(text, found) or _is_section(text, found)
         if not named and _belongs_to_somebody(found[0]) and not found[0].endswith(".0.0"):
             yield found.span()
     for found in _IPV6.finditer(text):
         if _belongs_to_somebody(found[0]):
             yield found.span()
+
+
+def _is_version(text: str, found: re.Match[str]) -> bool:
+    before = text[max(0, found.start() - 40) : found.start()]
+    around = before + " " + text[found.end() : found.end() + 40]
+    return bool((_VERSION_BEFORE.search(before) or _VERSION.search(around)) and not _URL_BEFORE.search(before))
+
+
+def _is_section(text: str, found: re.Match[str]) -> bool:
+    """Return whether four small numbers count sections: so called, or with nothing near them that speaks of hosts."""
+    before, after = text[max(0, found.start() - 60) : found.start()], text[found.end() : found.end() + 30]
+    if _SECTION_BEFORE.search(before):
+        return True
+    if found[0] in _RESOLVERS or max(map(int, found[0].split("."))) > _HIGHEST_SECTION:
+        return False
+    near = before + " " + re.split(r"[,;.\n]", after)[0]
+    return not (_ADDRESS_WORD.search(near) or _PORT_OR_NET.match(after) or _URL_BEFORE.search(before))
 
 
 def _belongs_to_somebody(address: str) -> bool:

@@ -44,12 +44,14 @@ class FilterDocumentsConfig(StageConfig):
     """Words are what white space parts; not meant for languages that are written without it."""
     max_words: int | None = Field(None, ge=1)
     languages: tuple[str, ...] | None = Field(None, min_length=1)
-    """Languages that are kept (ISO 639-1 codes such as `en`); None keeps all. With a list, a text too short to tell is
-    refused."""
+    """Languages that are kept (ISO 639-1 codes such as `en`); None keeps all."""
     min_language_probability: float = Field(0.5, ge=0, le=1)
     """Least normalised probability of the language; used with `languages` only."""
+    unknown_language: Literal["keep", "drop"] = "keep"
+    """Whether a text whose few letters do not tell its language is kept (with null) or refused; used with `languages`
+    only."""
     max_boilerplate_share: float = Field(0.5, ge=0, le=1)
-    """Most characters on lines of links, navigation, markup or repetition; 1 allows all."""
+    """Most characters on lines of links, navigation, notices, markup or repetition; 1 allows all."""
     max_link_share: float = Field(0.6, ge=0, le=1)
     """Most characters in links."""
     min_letter_share: float = Field(0.5, ge=0, le=1)
@@ -99,8 +101,9 @@ class FilterDocuments(TableStage):
         documents.empty: the text is null.
         documents.too_short: the text has fewer characters or words than the least.
         documents.too_long: the text has more characters or words than the most.
-        documents.boilerplate: a placeholder of a deleted post, mostly links, menus or markup, or few letters.
-        documents.language: the language is not in the list, too unsure, or cannot be told.
+        documents.boilerplate: a placeholder of a deleted post, mostly links, menus, notices or markup, or few letters.
+        documents.language: the language is not in the list or too unsure; or it cannot be told and
+            `unknown_language` is `drop`.
         documents.personal_data: personal data was found and `personal_data` is `drop`.
     """
 
@@ -234,8 +237,8 @@ def _check_boilerplate(found: Boilerplate, config: FilterDocumentsConfig, eviden
     elif found.line_share > config.max_boilerplate_share:
         problem = (
             f"a share of {found.line_share:g} stands on lines of links ({found.links}), navigation "
-            f"({found.navigation}), markup ({found.markup}) or repetition ({found.repeated}); the most is "
-            f"{config.max_boilerplate_share:g}"
+            f"({found.navigation}), notices ({found.notices}), markup ({found.markup}) or repetition "
+            f"({found.repeated}); the most is {config.max_boilerplate_share:g}"
         )
     elif found.letter_share < config.min_letter_share:
         problem = f"a share of {found.letter_share:g} is letters; the least is {config.min_letter_share:g}"
@@ -251,6 +254,8 @@ def _check_language(found: Language | None, config: FilterDocumentsConfig, evide
         return
     wanted = ", ".join(config.languages)
     if found is None:
+        if config.unknown_language == "keep":
+            return
         raise RowError("documents.language", f"too few letters to tell the language; wanted {wanted}")
     if found.code not in config.languages:
         raise RowError("documents.language", f"'{found.code}' with {found.probability:.2f}; wanted {wanted}")

@@ -6,8 +6,11 @@ form, a softmax over all labels of the scores divided by the square root of the 
 share what belongs to both.
 
 Links, e-mail addresses, figures and code are no language: the first three are taken out, code is not known as such.
-With fewer than `MIN_LETTERS` letters the answer is None, since a guess from a few words is mostly wrong. No network,
-no randomness: equal texts get equal answers.
+In a few words the likeliest label is often wrong (`Pizza stone` is Italian to it), but then its probability is low. So
+below `SHORT_LETTERS` letters only a probability of `LEAST_IN_SHORT` or more is an answer, and below `MIN_LETTERS` there
+is none. Measured on pieces of own texts with fewer than 100 letters: of 3,081 answers for English 5 were wrong (all
+`pcm`), of 1,160 for seven other European languages 1 was, and none of these was taken for English.
+No network, no randomness: equal texts get equal answers.
 """
 
 from __future__ import annotations
@@ -18,8 +21,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-MIN_LETTERS = 20
-"""Fewest letters (of any script) that are judged; in Chinese or Japanese that is a short sentence."""
+MIN_LETTERS = 10
+"""Fewest letters (of any script) that are judged."""
+SHORT_LETTERS = 60
+"""Below this many letters an unsure guess is no answer."""
+LEAST_IN_SHORT = 0.5
 _MOST_READ = 4000
 _NOT_LANGUAGE = re.compile(
     r"\b(?:https?://|www\.)[^\s<>\[\]()]+|[^\s@<>()]{1,64}@[^\s@<>()]{1,255}|\d+(?:[.,/:]\d+)*", re.IGNORECASE
@@ -45,13 +51,16 @@ class Language:
 
 
 def identify(text: str) -> Language | None:
-    """Return the language of a text, judged by its first 4,000 characters; None if it has too few letters."""
+    """Return the language of a text, judged by its first 4,000 characters; None if its few letters do not tell it."""
     read = _NOT_LANGUAGE.sub(" ", text[:_MOST_READ])
-    if sum(map(str.isalpha, read)) < MIN_LETTERS:
+    letters = sum(map(str.isalpha, read))
+    if letters < MIN_LETTERS:
         return None
     with _LOADING:
         model = _model()
     code, probability = model.classify(read)
+    if letters < SHORT_LETTERS and probability < LEAST_IN_SHORT:
+        return None
     return Language(str(code), round(float(probability), 4))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stages.selection.checked_numbers import Span, cards, ibans, ip_addresses, social_security_numbers
+from stages.selection.code_context import is_code_name
 from stages.selection.phone_numbers import phone_numbers
 
 Kind = Literal["email", "iban", "card", "ip", "ssn", "phone", "handle"]
@@ -55,20 +56,6 @@ _REDDIT = re.compile(
     r"|(?<![\w/.])/?u/[A-Za-z0-9_-]{3,20}(?![\w/-])|(?<=reddit\.com)/u(?:ser)?/[A-Za-z0-9_-]{3,20}(?![\w-])"
 )
 _AT_NAME = re.compile(r"(?<![\w@./=\"'`+%&*-])@([A-Za-z_][A-Za-z0-9_.]{1,29})(?:@[\w-]+(?:\.[\w-]+)+)?(?![\w@/(:=-])")
-_WORDS_AFTER_AT = """
-    override deprecated suppresswarnings functionalinterface test before after beforeeach aftereach beforeall afterall
-    autowired component service controller restcontroller repository entity table column id bean configuration
-    springbootapplication getmapping postmapping requestmapping transactional data getter setter builder nullable
-    notnull param params return returns throws see since version author link code inheritdoc type typedef property
-    staticmethod classmethod dataclass abstractmethod cached_property wraps pytest patch app media import font-face
-    keyframes include mixin extend charset supports page layer container apply tailwind interface implementation
-    protocol selector class synthesize strong weak objc main mainactor state binding published observedobject
-    environment escaping discardableresult everyone here channel all home work school gmail hotmail yahoo outlook
-    latest next beta rest dev echo off on safevarargs inject singleton module provides injectable directive input
-    output viewchild
-"""
-_NO_HANDLES = frozenset(_WORDS_AFTER_AT.split())
-_CODE_LINE = re.compile(r"(?:^|\n)(?: {4}|\t)[^\n]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +113,9 @@ def emails(text: str) -> Iterator[Span]:
 
 
 def handles(text: str) -> Iterator[Span]:
-    """Yield where `u/name` and `@name` stand; annotations, decorators and lines of code are left."""
+    """Yield where `u/name` and `@name` stand; what `code_context` knows as code is left."""
     yield from (found.span() for found in _REDDIT.finditer(text))
     for found in _AT_NAME.finditer(text):
         name = found[1].rstrip(".")
-        if name.lower() not in _NO_HANDLES and not _CODE_LINE.search(text[max(0, found.start() - 200) : found.start()]):
+        if not is_code_name(text, found.start(), name):
             yield found.start(), found.end() if found.end(1) < found.end() else found.start() + 1 + len(name)

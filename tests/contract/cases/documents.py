@@ -36,6 +36,7 @@ CASES = {
             "max_words": 100,
             "languages": ("en",),
             "min_language_probability": 0.1,
+            "unknown_language": "drop",
             "max_boilerplate_share": 0.1,
             "max_link_share": 0.1,
             "min_letter_share": 0.1,

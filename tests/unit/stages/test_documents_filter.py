@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -71,8 +74,18 @@ class TestFilter:
         loose = {"min_letter_share": 0.1, "min_characters": 1}
         row = filtered("3 kg 4 kg 5 kg", **loose).table.to_pylist()[0]
         assert (row["language"], row["language_probability"]) == (None, None)
-        assert refused("3 kg 4 kg", languages=("en",), **loose).code == "documents.language"
+        assert filtered("3 kg 4 kg", languages=("en",), **loose).table.num_rows == 1
         assert refused(numbers).code == "documents.boilerplate"
+
+    def test_a_text_too_short_to_tell_its_language_can_be_refused(self):
+        texts, wanted = ("Pizza stone", "Piano scales, please"), {"languages": ("en",), "min_characters": 1}
+        assert filtered(*texts, **wanted).table.column("language").to_pylist() == [None, None]
+        reject = refused(texts[0], unknown_language="drop", **wanted)
+        assert (reject.code, reject.row["language"]) == ("documents.language", None)
+
+    def test_a_short_text_that_is_clearly_in_another_language_is_refused(self):
+        reject = refused("Kennt jemand einen guten Klempner?", languages=("en",), min_characters=1)
+        assert reject.code == "documents.language" and reject.row["language"] == "de"
 
     @pytest.mark.parametrize("text", ["[deleted]", "[removed]", "[removed by moderators]\n\nEDIT: thank you all"])
     def test_what_is_left_of_a_deleted_post_is_refused(self, text):
@@ -180,6 +193,23 @@ class TestLanguage:
         assert identify(f"{GERMAN} https://www.example.com/the/way/of/the/page").code == "de"
 
 
+def labelled():
+    """Return the labelled documents as (is boilerplate, text)."""
+    text = Path(__file__).with_name("boilerplate_documents.txt").read_text("utf-8")
+    parts = re.split(r"^=== (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return [(label == "boilerplate", text) for label, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def test_precision_and_recall_of_boilerplate_on_the_labelled_documents():
+    documents = labelled()
+    result = filtered(*(text for _, text in documents), min_characters=1)
+    assert {r.code for r in result.rejects} == {"documents.boilerplate"}
+    got = [documents[int(r.row["id"][1:])][0] for r in result.rejects]
+    planted = sum(is_boilerplate for is_boilerplate, _ in documents)
+    print(f"precision {sum(got) / len(got):.3f} recall {sum(got) / planted:.3f}")
+    assert len(documents) - planted >= 80 and sum(got) / len(got) >= 0.98 and sum(got) / planted >= 0.95
+
+
 class TestBoilerplate:
     def test_prose_has_none(self):
         found = measure(f"{GOOD}\n\nMore about it is on [this page](http://example.com/a), with photographs.")
@@ -194,6 +224,16 @@ class TestBoilerplate:
             ("© 2020 The Kettle Shop", "navigation"),
             ("Home » Shop » Kettles » Steel", "navigation"),
             ("1 2 3 4 ... 12 Next >", "navigation"),
+            ("Home > Kettles", "navigation"),
+            ("Home About Products Contact Login", "navigation"),
+            ("We and our partners use cookies to show you ads.", "notices"),
+            ("All trademarks are the property of their respective owners.", "notices"),
+            ("Please enable JavaScript to see this page.", "notices"),
+            ("Sign up for our newsletter and never miss a story!", "notices"),
+            ("Already a subscriber? Log in to keep reading.", "notices"),
+            ("If you are not the intended recipient, please delete this message.", "notices"),
+            ("Your post has been removed by the moderators.", "notices"),
+            ("Lorem ipsum dolor sit amet.", "notices"),
             ("------", "markup"),
             ('<div class="nav"><a href="/1">Home</a></div><script>var x = 1;</script>', "markup"),
             ("<br/>&nbsp;</div>", "markup"),
@@ -215,10 +255,21 @@ class TestBoilerplate:
             "3 x 10",
             "<b>Salt</b> the slices and press them.",
             "I deleted my account",
+            "Our cookies are crisp, and we use butter.",
+            "I wrote the copyright notice of 2019 myself.",
+            'The banner says "we use cookies to show you ads", and nobody reads it.',
+            "He signed up for our newsletter twice.",
         ],
     )
     def test_ordinary_lines_are_prose(self, text):
         assert measure(text).line_share == 0 and not measure(text).placeholder
+
+    def test_a_run_of_entries_is_a_menu_and_a_shopping_list_is_none(self):
+        assert measure("Home\nProducts\nContact us\nCart").navigation == 4
+        assert measure("Eggs\nFlour\nButter\nMilk").navigation == 0
+
+    def test_a_line_that_is_mostly_a_story_is_prose_in_spite_of_a_notice(self):
+        assert measure(f"{GOOD} All rights reserved.").notices == 0
 
     def test_marks_of_other_scripts_are_letters(self):
         assert measure("नमस्ते दुनिया").letter_share == 1
@@ -236,8 +287,6 @@ def test_real_posts_are_mostly_kept(ugc_posts):
 
 @pytest.fixture
 def ugc_posts():
-    from pathlib import Path
-
     import pyarrow.parquet as pq
 
     path = Path(__file__).parents[4] / "shared/data/ugc_reddit_dev.parquet"

@@ -61,9 +61,9 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
 class ShingleHasher:
     """Hashes the shingles of many texts at once; equal shingles of one kind have equal hashes in every run."""
 
-    def __init__(self, how: Shingling) -> None:
-        """Start with no words known."""
-        self._how = how
+    def __init__(self, how: Shingling, words_kept: int = _WORDS_KEPT) -> None:
+        """Start with no words known; with more than `words_kept` known, begin anew, which bounds memory."""
+        self._how, self._words_kept = how, words_kept
         self._words = _WordHashes()
 
     def __call__(self, folded: Sequence[str]) -> tuple[Hashes, Counts]:
@@ -72,7 +72,7 @@ class ShingleHasher:
             return _characters(folded, self._how.size)
         words = [split_terms(text) for text in folded]
         counts = np.fromiter(map(len, words), np.int64, len(words))
-        if len(self._words) > _WORDS_KEPT:
+        if len(self._words) > self._words_kept:
             self._words.clear()
         units = np.fromiter(map(self._words.__getitem__, chain.from_iterable(words)), np.uint64, int(counts.sum()))
         hashes, out = window_hashes(units, counts, self._how.size)

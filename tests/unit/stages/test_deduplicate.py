@@ -254,3 +254,20 @@ class Broken(type(scripted_engine())):
 
 def test_embed_texts_refuses_a_vector_that_is_not_finite():
     raises_row_error("embedding.nonfinite", lambda: embed("a", engine=Broken(scripted_engine().config)))
+
+
+def test_words_that_are_forgotten_hash_as_before():
+    how, texts = Shingling("word", 2), [["one two three"], ["three two one"], ["one two three"]]
+    forgetful, plain = ShingleHasher(how, words_kept=2), ShingleHasher(how)
+    for text in texts:
+        assert forgetful(text)[0].tolist() == plain(text)[0].tolist()
+
+
+def test_too_few_permutations_for_the_recall_give_the_shortest_bands():
+    assert choose_bands(0.05, 16) == (16, 1)
+
+
+def test_a_crowd_of_long_copies_leaves_the_first():
+    words = [f"word{i}" for i in range(60)]
+    texts = [" ".join([*words, f"ending{i}"]) for i in range(80)]
+    assert kept(run(texts)) == kept(run(texts))[:1]

@@ -307,3 +307,21 @@ def test_the_real_posts_are_all_read(source):
         pytest.skip("the shared posts are not here")
     rows, rejects = items_of(source(str(path), id_column="doc_id"))
     assert (len(rows), rejects, len({r["id"] for r in rows})) == (326, [], 326)
+
+
+def test_a_file_without_records_beside_others_is_no_mistake(source, tmp_path):
+    (tmp_path / "posts").mkdir()
+    (tmp_path / "posts/a.jsonl").write_text(lines({"text": "A text."}))
+    (tmp_path / "posts/b.jsonl").write_text("")
+    assert len(items_of(source("posts"))[0]) == 1
+
+
+def test_a_time_that_is_not_a_number_is_null(source, tmp_path):
+    pq.write_table(pa.table({"text": ["a", "b"], "created": [float("nan"), 1.5]}), tmp_path / "in.parquet")
+    rows, _ = items_of(source("in.parquet"))
+    assert [r["created"] for r in rows] == [None, "1.5"]
+
+
+def test_a_web_record_without_a_length_is_rejected(read):
+    rows, rejects = read("in.wet", wet("a") + wet("b", stated="x9"))
+    assert len(rows) == 1 and "says no length" in rejects[0].message

@@ -95,3 +95,20 @@ def test_only_the_kinds_asked_for_are_found():
 @pytest.mark.parametrize("piece", ["1 ", "a@", "@a", "4111 ", "2001:", "(at)", "http://", "[a](/u/", "call ", "a."])
 def test_long_repetitions_take_no_more_than_a_moment(piece):
     assert len(find(piece * 20_000, "US")) <= 20_000
+
+
+def test_four_numbers_that_are_no_address_are_left():
+    assert masked("The host 999.1.1.1 does not answer.") == "The host 999.1.1.1 does not answer."
+
+
+def test_the_end_of_mail_addresses_is_no_handle():
+    text = "Anybody with an address @mail.example.com may write."
+    assert masked(text) == text
+
+
+def test_a_number_of_two_groups_is_taken_where_it_is_written_so():
+    assert masked("Das Buero hat 030 901820 und ist offen.", "DE") == "Das Buero hat [PHONE] und ist offen."
+
+
+def test_a_number_of_no_country_is_left():
+    assert masked("Entry 00999 1234567 of the list") == "Entry 00999 1234567 of the list"

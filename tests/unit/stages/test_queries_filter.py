@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.api import CHOICE, GenResult, Reject, Sample
+from pipeline.api import CHOICE, GenResult, Reject, RowError, Sample
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.testing import process_row, raises_row_error, scripted_engine
 from stages.synthesis.filter_queries import FilterQueries, FilterQueriesConfig
@@ -154,3 +154,16 @@ class Books:
 def test_the_report_counts_verdicts_of_kept_and_rejected_queries():
     (table,) = FilterQueries(FilterQueriesConfig()).report(Books())
     assert table.rows == (("yes", "yes", 2), ("yes", "no", 1), ("none", "none", 1))
+
+
+def test_what_the_engine_refuses_keeps_its_code():
+    class Refusing(JudgeWith):
+        async def generate(self, request):
+            raise RowError("engine.refused", "no")
+
+    raises_row_error("engine.refused", lambda: run(Refusing("Yes.", "Yes.")))
+
+
+def test_a_format_that_is_asked_for_is_used_whatever_is_offered():
+    judge = JudgeWith("Yes. It does.", "Yes.", CHOICE, "json_schema")
+    assert verdicts(run(judge, format="words"))[:1] == (True,) and judge.generate_calls[0].json_schema is None

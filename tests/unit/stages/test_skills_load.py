@@ -154,3 +154,10 @@ def test_the_released_names_load_without_a_reject(tmp_path):
     rows, rejects = read(stage(tmp_path, ["skills.txt", {"path": "types.txt", "kind": "query_type"}]))
     assert not rejects and sum(r["kind"] == "skill" for r in rows) == len(released["skills"])
     assert sum(r["kind"] == "query_type" for r in rows) == len(released["query_type_counts"])
+
+
+def test_a_long_list_is_read_in_batches(tmp_path):
+    (tmp_path / "long.txt").write_text("\n".join(f"skill number {i}" for i in range(2500)), "utf-8")
+    source = stage(tmp_path, "long.txt")
+    sizes = [batch.num_rows for part in source.partitions() for batch in source.read(part)]
+    assert sum(sizes) == 2500 and max(sizes) < 2500

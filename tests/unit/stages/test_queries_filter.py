@@ -166,4 +166,4 @@ def test_what_the_engine_refuses_keeps_its_code():
 
 def test_a_format_that_is_asked_for_is_used_whatever_is_offered():
     judge = JudgeWith("Yes. It does.", "Yes.", CHOICE, "json_schema")
-    assert verdicts(run(judge, format="words"))[:1] == (True,) and judge.generate_calls[0].json_schema is None
+    assert verdicts(run(judge, format="words"))[0] is True and judge.generate_calls[0].json_schema is None

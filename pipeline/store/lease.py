@@ -10,12 +10,16 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import Stopped
 from pipeline.store.files import write_failed
+
+_READINGS = 20
+_BETWEEN_READINGS = 0.05
 
 
 @contextmanager
@@ -55,8 +59,11 @@ def run_lease(folder: Path, started: str, *, shared: bool = False) -> Iterator[N
 
 
 def _owner(fd: int) -> str:
-    try:
-        owner = json.loads(os.pread(fd, 4096, 0))
-        return f"process {owner['pid']} on {owner['host']}, started {owner['started']}"
-    except (ValueError, KeyError, TypeError):
-        return "another process"
+    """Name the holder; it writes its name right after it took the lock, so a file without one is read again."""
+    for _ in range(_READINGS):
+        try:
+            owner = json.loads(os.pread(fd, 4096, 0))
+            return f"process {owner['pid']} on {owner['host']}, started {owner['started']}"
+        except (ValueError, KeyError, TypeError):
+            time.sleep(_BETWEEN_READINGS)
+    return "another process"

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from stages.replies.fences import json_of, unfenced
+
 QUALITIES = ("1", "2", "3", "4", "5")
 QUALITY_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -21,7 +23,6 @@ QUALITY_SCHEMA: dict[str, Any] = {
 _BARE = re.compile(r"\**([1-5])\**(?: ?/ ?5| out of 5)?\.?")
 _LABEL = re.compile(r"\W*quality\W*:", re.IGNORECASE)
 _LABELLED = re.compile(r"[*_#\s]*quality[*_\s]*:[*_\s]*([1-5])(?: ?/ ?5| out of 5)?[*_.\s]*", re.IGNORECASE)
-_FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)\n?\s*```", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,12 @@ def parse_reasoned(reply: str) -> Quality:
     Raises:
         ValueError: saying what was found.
     """
-    text = reply.strip()
-    fenced = _FENCE.fullmatch(text)
-    text = fenced[1].strip() if fenced else text
+    text = unfenced(reply)
     return _from_json(text) if text.startswith("{") else _from_lines(text)
 
 
 def _from_json(text: str) -> Quality:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as e:
-        raise ValueError(f"starts like a JSON object but is none: {e}") from None
+    value = json_of(text)
     grade, reason = value.get("quality"), value.get("reason")
     if type(grade) is not int or not 1 <= grade <= 5:
         raise ValueError(f"'quality' is {_told(json.dumps(grade))}; expected a whole number from 1 to 5")

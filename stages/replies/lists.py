@@ -6,13 +6,13 @@ a list raises `ValueError`, so that the caller can ask again instead of keeping 
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+from stages.replies.fences import FENCE, json_of
+
 _ITEM = re.compile(r"[ \t]*(?:\(?\d{1,3}[.)]|[-*•])[ \t]+(.+)")
 _NAMED = re.compile(r"(?:\*\*)?([^:*]{1,80}?)(?:\*\*)?[ \t]*(?:\*\*)?:(?:\*\*)?[ \t]+(.+)")
 _MAX_NAME = 120
@@ -48,7 +48,7 @@ def normalised(name: str) -> str:
 
 def _unwrapped(text: str) -> str:
     """Take the text out of a single code fence, and drop one introducing line that ends with a colon."""
-    fenced = _FENCE.findall(text)
+    fenced = FENCE.findall(text)
     if len(fenced) == 1 and not _prose_around(text):
         return str(fenced[0]).strip()
     first, _, rest = text.partition("\n")
@@ -58,16 +58,12 @@ def _unwrapped(text: str) -> str:
 
 
 def _prose_around(text: str) -> bool:
-    around = _FENCE.sub("", text).strip()
+    around = FENCE.sub("", text).strip()
     return bool(around) and not (around.endswith(":") and "\n" not in around)
 
 
 def _json_items(text: str) -> list[Item]:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as e:
-        raise ValueError(f"starts like a JSON array but is none: {e}") from None
-    return [_json_item(v) for v in values]
+    return [_json_item(v) for v in json_of(text)]
 
 
 def _json_item(value: Any) -> Item:

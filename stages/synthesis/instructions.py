@@ -7,12 +7,12 @@ the caller asks again. Judges form only, not whether an instruction is good.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stages.replies.asking import Unusable
+from stages.replies.fences import json_of, unfenced
 from stages.replies.refusing import begins_as_refusal
 
 
@@ -33,7 +33,6 @@ _NEXT_SECTION = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _DELIMITER = re.compile(r"^[ \t]*(?:BEGIN|END) TASK\b", re.MULTILINE)
-_FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n```\Z", re.DOTALL)
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("«", "»"))
 _MIN_WORDS = 4
 _MIN_CHARACTERS = 15
@@ -94,14 +93,10 @@ def _parsed(reply: str, with_response: bool) -> Instruction:
 
 
 def _from_json(text: str, with_response: bool) -> Instruction | None:
-    fenced = _FENCE.match(text)
-    body = fenced[1].strip() if fenced else text
+    body = unfenced(text)
     if not body.startswith("{"):
         return None
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as e:
-        raise Unusable(f"the reply starts like a JSON object but is none: {e}") from None
+    value = json_of(body)
     instruction = value.get("instruction", value.get("query"))
     response = value.get("response") if with_response else None
     if not isinstance(instruction, str) or not isinstance(response, str | None):

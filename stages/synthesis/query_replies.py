@@ -7,15 +7,14 @@ Whether a query names its text is in `mentions`; whether it makes sense is for a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from stages.replies.asking import Unusable
+from stages.replies.fences import json_of, unfenced
 from stages.replies.refusing import begins_as_refusal
 
-_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _MARK = re.compile(
     r"[ \t]*(?:#{1,6}[ \t]+|>[ \t]+|[-*•][ \t]+|\(?\d{1,2}[.)][ \t]*)?\**"
     r"(?:(?:question|query|q)[ \t]*\d{0,2}[ \t]*[:.)][ \t]*\**)?[ \t]*",
@@ -51,9 +50,7 @@ def parse_queries(reply: str, n: int) -> tuple[str, ...]:
     Raises:
         Unusable: with code `refusal`, or `unparsable` and what was found.
     """
-    text = reply.strip()
-    fenced = _FENCE.fullmatch(text)
-    text = fenced[1].strip() if fenced else text
+    text = unfenced(reply)
     found = _from_json(text) if text[:1] in ("{", "[") else _from_lines(text)
     distinct: dict[str, str] = {}
     for query in filter(None, map(_bare, found)):
@@ -87,10 +84,7 @@ def shared_run(text: str, others: Sequence[str], words: int) -> str | None:
 
 
 def _from_json(text: str) -> list[str]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as e:
-        raise Unusable(f"the reply starts like JSON but is none: {e}") from None
+    value = json_of(text)
     if isinstance(value, dict):
         value = value.get("questions", value.get("question"))
     values = [value] if isinstance(value, str) else value

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.api import Json
 from stages.replies.asking import Unusable
+from stages.replies.fences import json_of, unfenced
 
-_FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _FIRST_WORD = re.compile(
     r"[\s*_\"'“‘#>-]*(?:(?:answer|verdict)[\s*_]*:[\s*_\"'“‘]*)?(yes|no)\b(?!\s+(?:idea|doubt|one|matter)\b)", re.I
 )
@@ -39,9 +38,7 @@ def parse_verdict(reply: str) -> Verdict:
     Raises:
         Unusable: saying what was found instead.
     """
-    text = reply.strip()
-    fenced = _FENCE.fullmatch(text)
-    text = fenced[1].strip() if fenced else text
+    text = unfenced(reply)
     if text.startswith("{"):
         return _from_json(text)
     first = _FIRST_WORD.match(text)
@@ -51,10 +48,7 @@ def parse_verdict(reply: str) -> Verdict:
 
 
 def _from_json(text: str) -> Verdict:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as e:
-        raise Unusable(f"the reply starts like a JSON object but is none: {e}") from None
+    value = json_of(text)
     verdict, reason = value.get("verdict"), value.get("reason")
     if isinstance(verdict, str) and verdict.strip().lower() in ("yes", "no"):
         verdict = verdict.strip().lower() == "yes"

@@ -65,14 +65,6 @@ def parse_pair(reply: str) -> Instruction:
     return _parsed(reply, with_response=True)
 
 
-def shares_words(text: str, other: str, words: int) -> bool:
-    """Return whether some run of `words` words of one text, split at white space, is in the other."""
-    (runs, others) = (
-        {tuple(split[i : i + words]) for i in range(len(split) - words + 1)} for split in (text.split(), other.split())
-    )
-    return bool(runs & others)
-
-
 def _parsed(reply: str, with_response: bool) -> Instruction:
     text = reply.strip()
     if begins_as_refusal(text):

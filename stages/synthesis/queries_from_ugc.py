@@ -30,9 +30,10 @@ from pipeline.api import (
     quote,
 )
 from stages.replies.asking import Asking, Unusable, ask
+from stages.replies.word_runs import shared_run
 from stages.synthesis.excerpts import cut_text
 from stages.synthesis.mentions import mention_of_source
-from stages.synthesis.query_replies import asks, parse_queries, queries_schema, shared_run
+from stages.synthesis.query_replies import asks, parse_queries, queries_schema
 
 _TEMPLATES = {"json": "json.v1", "lines": "lines.v1"}
 _EXAMPLE_WORDS = 6

@@ -8,12 +8,12 @@ Whether a query names its text is in `mentions`; whether it makes sense is for a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from stages.replies.asking import Unusable
 from stages.replies.fences import json_of, unfenced
 from stages.replies.refusing import begins_as_refusal
+from stages.replies.word_runs import words_of
 
 _MARK = re.compile(
     r"[ \t]*(?:#{1,6}[ \t]+|>[ \t]+|[-*•][ \t]+|\(?\d{1,2}[.)][ \t]*)?\**"
@@ -27,7 +27,6 @@ _REQUEST = re.compile(
     r"i (?:need|want|would like|wonder))\b",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _MIN_WORDS = 3
 
 
@@ -63,24 +62,6 @@ def parse_queries(reply: str, n: int) -> tuple[str, ...]:
 def asks(query: str) -> bool:
     """Return whether a text asks for something: three words or more, with a question mark or as a request."""
     return len(words_of(query)) >= _MIN_WORDS and ("?" in query or bool(_REQUEST.match(query)))
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words of a text in lower case, without punctuation."""
-    return _WORD.findall(text.casefold())
-
-
-def shared_run(text: str, others: Sequence[str], words: int) -> str | None:
-    """Return the first run of `words` words of a text that is in one of the others, else None."""
-    mine = words_of(text)
-    runs = [tuple(mine[i : i + words]) for i in range(len(mine) - words + 1)]
-    if not runs:
-        return None
-    wanted, seen = set(runs), set()
-    for other in others:
-        theirs = words_of(other)
-        seen |= wanted.intersection(zip(*(theirs[i:] for i in range(words)), strict=False))
-    return next((" ".join(run) for run in runs if run in seen), None)
 
 
 def _from_json(text: str) -> list[str]:

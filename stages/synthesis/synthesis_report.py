@@ -11,7 +11,7 @@ from itertools import takewhile
 from statistics import median
 
 from pipeline.api import Json, ReportTable, Row, StageBooks
-from stages.synthesis.instructions import shares_words
+from stages.replies.word_runs import shared_run
 
 COPIED_WORDS = 12
 _LEAKED_WORDS = 6
@@ -96,7 +96,7 @@ class _Sample:
             return
         examples = _examples(self._first["turns"], row["turns"])
         compared = [self._first, row] if len(self._words) == 2 else [row]
-        self._leaked += sum(any(shares_words(r["instruction"], e, _LEAKED_WORDS) for e in examples) for r in compared)
+        self._leaked += sum(shared_run(r["instruction"], examples, _LEAKED_WORDS) is not None for r in compared)
 
     def table(self) -> ReportTable:
         """Return what was found."""

@@ -33,7 +33,8 @@ from pipeline.api import (
     quote,
 )
 from stages.replies.asking import Answer, Asking, Parsed, Unusable, ask
-from stages.synthesis.instructions import Instruction, parse_instruction, parse_pair, shares_words
+from stages.replies.word_runs import shared_run
+from stages.synthesis.instructions import Instruction, parse_instruction, parse_pair
 from stages.synthesis.skill_task import task_text
 from stages.synthesis.synthesis_report import COPIED_WORDS, synthesis_tables
 
@@ -194,7 +195,7 @@ def _parser(template: tuple[Message, ...], parse: Callable[[str], Instruction]) 
     def parse_own(reply: str) -> Instruction:
         found = parse(reply)
         texts = (found.text, found.response or "")
-        if any(shares_words(t, m["content"], COPIED_WORDS) for m in template for t in texts):
+        if any(shared_run(t, [m["content"] for m in template], COPIED_WORDS) for t in texts):
             raise Unusable(f"it shares {COPIED_WORDS} words in a row with the prompt", "copied")
         return found
 

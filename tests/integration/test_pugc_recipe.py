@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.replies.word_runs import shared_run, words_of
 from stages.synthesis.mentions import mention_of_source
-from stages.synthesis.query_replies import shared_run, words_of
 from tests.integration.harness import ROOT, assert_sound, prefmill, rejects, rows, view_of
 from tests.integration.hostile_documents import outside
 from tests.integration.server import Ask, Server, fraction

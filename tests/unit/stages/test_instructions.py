@@ -3,7 +3,7 @@ import json
 import pytest
 
 from stages.replies.asking import Unusable
-from stages.synthesis.instructions import parse_instruction, parse_pair, shares_words
+from stages.synthesis.instructions import parse_instruction, parse_pair
 from stages.synthesis.skill_task import task_text
 
 TEXT = "Which of my two bread recipes should go into the oven first?"
@@ -132,11 +132,6 @@ class TestPair:
         with pytest.raises(Unusable) as caught:
             parse_pair(reply)
         assert caught.value.code == "unparsable"
-
-
-def test_shared_runs_of_words_are_found():
-    assert shares_words("a b c d", "x b c y", 2) and not shares_words("a b c d", "b x c", 2)
-    assert not shares_words("a b", "a b", 3)
 
 
 class TestTask:

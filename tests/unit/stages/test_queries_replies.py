@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from stages.replies.asking import Unusable
+from stages.replies.word_runs import shared_run
 from stages.synthesis.excerpts import cut_text
 from stages.synthesis.mentions import mention_of_source
-from stages.synthesis.query_replies import asks, parse_queries, queries_schema, shared_run
+from stages.synthesis.query_replies import asks, parse_queries, queries_schema
 from stages.synthesis.verdicts import VERDICT_SCHEMA, Verdict, parse_verdict
 
 LINES = Path(__file__).with_name("queries_mentioning.txt").read_text("utf-8").splitlines()

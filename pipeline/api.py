@@ -3,11 +3,13 @@
 from pipeline.engines.base import Engine
 from pipeline.errors import EngineError, PrerequisiteError, RowError, Stopped
 from pipeline.ids import child_id, content_id, lineage_id
+from pipeline.intervals import bootstrap_interval, wilson_interval
 from pipeline.prompts import Prompt, shipped_prompts
 from pipeline.quoting import Quoted, quote
 from pipeline.schema import MESSAGES, columns
 from pipeline.stage import (
     BoundEngine,
+    Factor,
     ReportTable,
     RowStage,
     Source,
@@ -16,6 +18,7 @@ from pipeline.stage import (
     StageContext,
     TableResult,
     TableStage,
+    Yield,
 )
 from pipeline.types import (
     CHAT,
@@ -64,6 +67,7 @@ __all__ = [
     "EngineError",
     "EngineUse",
     "ExecutionOnly",
+    "Factor",
     "FinishReason",
     "GenRequest",
     "GenResult",
@@ -90,6 +94,8 @@ __all__ = [
     "Stopped",
     "TableResult",
     "TableStage",
+    "Yield",
+    "bootstrap_interval",
     "canonical_json",
     "child_id",
     "columns",
@@ -100,4 +106,5 @@ __all__ = [
     "messages_of",
     "quote",
     "shipped_prompts",
+    "wilson_interval",
 ]

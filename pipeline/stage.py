@@ -83,6 +83,33 @@ class ReportTable:
     """What a reader must know to read it right: how an expectation was computed, what is not counted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One factor of a count, as `prefmill plan` shows it: `prompts x n x K`.
+
+    A factor without a value is known only from the rows; where an earlier stage states a factor of the same name (the
+    `n` of `sample_responses`), the plan takes that one's value.
+    """
+
+    name: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """How many rows a stage makes, as far as its options tell.
+
+    Attributes:
+        factors: their product is the number of rows made of one input row; empty for one.
+        per_prompt: the rows of a prompt become one row: what the last fan-out multiplied is undone.
+        at_most: rows may be fewer for reasons other than rejects (no pair for a prompt, duplicates, a filter).
+    """
+
+    factors: tuple[Factor, ...] = ()
+    per_prompt: bool = False
+    at_most: bool = False
+
+
 class StageBooks(Protocol):
     """What is committed of a stage, for its report."""
 
@@ -154,6 +181,21 @@ class Stage(ABC):
             PrerequisiteError: if such a file is not there or cannot be read.
         """
         return {}
+
+    def calls(self) -> Mapping[str, Sequence[Factor]]:
+        """Return, by role, the factors whose product is the number of requests for one input row.
+
+        An empty sequence is one request. Requests that ask again after a reply that could not be used are not counted.
+        A stage that makes another number of requests than one for each role says so here.
+        """
+        return {role: () for role in self.engine_roles}
+
+    def yields(self) -> Yield:
+        """Return how many rows one input row becomes; one unless a stage says otherwise.
+
+        A stage that fans out names its factor here; a table stage that regroups rows says `per_prompt` or `at_most`.
+        """
+        return Yield(at_most=self.filters)
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
         """Return tables about what it did, computed from what is committed; none unless a stage has something to say.

@@ -37,7 +37,7 @@ for file in sorted(Path(__file__).with_name("cases").glob("*.py")):
     FILES |= part.get("FILES", {})
     REPLIES |= part.get("REPLIES", {})
     ONE_VALUE |= part.get("ONE_VALUE", set())
-LIBRARIES = ("datasketch", "py3langid", "phonenumbers", "warcio")
+LIBRARIES = ("datasketch", "py3langid", "phonenumbers", "warcio", "jsonschema", "math_verify", "sklearn")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ CONTRACT = {
     "api",
     "errors",
     "ids",
+    "intervals",
     "plain_yaml",
     "prompts",
     "quoting",
@@ -36,7 +37,14 @@ ENGINE_PARTS = (
 )
 FORBIDDEN = {
     "pipeline": ("stages",),
-    "pipeline/plan": ("pipeline.run", "pipeline.store", "pipeline.cli", "pipeline.publish", *ENGINE_PARTS),
+    "pipeline/plan": (
+        "pipeline.run",
+        "pipeline.store",
+        "pipeline.cli",
+        "pipeline.publish",
+        "pipeline.audit",
+        *ENGINE_PARTS,
+    ),
     "pipeline/store": ("pipeline.run", "pipeline.cli", "pipeline.publish", "pipeline.engines"),
     "pipeline/run": ("pipeline.cli", "pipeline.publish", *ENGINE_PARTS),
     "pipeline/engines": (
@@ -48,6 +56,16 @@ FORBIDDEN = {
         "pipeline.registry",
         "pipeline.stage",
     ),
+    "pipeline/metrics": (
+        "pipeline.plan",
+        "pipeline.store",
+        "pipeline.run",
+        "pipeline.cli",
+        "pipeline.publish",
+        "pipeline.engines",
+        "pipeline.stage",
+    ),
+    "pipeline/audit": ("pipeline.cli", "pipeline.run", *ENGINE_PARTS),
     "pipeline/publish": ("pipeline.cli", "pipeline.run", *ENGINE_PARTS),
 }
 EXCEPTIONS = {("pipeline/cli/main.py", "stages")}

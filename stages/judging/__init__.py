@@ -1,0 +1,1 @@
+"""Stages that ask a judge about a response or a pair."""

@@ -1,0 +1,24 @@
+"""Not built yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pipeline.api import PrerequisiteError, Reject, Row, RowStage, StageConfig, StageContext
+
+
+class ScoreRubricConfig(StageConfig):
+    """Options of `score_rubric`."""
+
+
+class ScoreRubric(RowStage):
+    """Not built yet."""
+
+    name: ClassVar[str] = "score_rubric"
+    version: ClassVar[int] = 1
+    config_type: ClassVar[type[StageConfig]] = ScoreRubricConfig
+
+    async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
+        """Refuse."""
+        raise PrerequisiteError("not built yet")

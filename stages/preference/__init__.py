@@ -1,0 +1,1 @@
+"""Stages about all responses of a prompt together: general preferences instead of scores."""

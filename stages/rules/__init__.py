@@ -1,0 +1,1 @@
+"""Stages of AutoRule: from labelled pairs to rules, and from rules to scores."""

@@ -1,0 +1,1 @@
+"""Stages of arithmetic between scores and pairs: shaping, length control, combination."""

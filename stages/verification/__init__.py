@@ -1,0 +1,1 @@
+"""Checks of a response that need no model."""

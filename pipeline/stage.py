@@ -101,11 +101,13 @@ class Yield:
 
     Attributes:
         factors: their product is the number of rows made of one input row; empty for one.
+        total: how many rows the whole stage makes, whatever it is given; takes the place of everything before it.
         per_prompt: the rows of a prompt become one row: what the last fan-out multiplied is undone.
         at_most: rows may be fewer for reasons other than rejects (no pair for a prompt, duplicates, a filter).
     """
 
     factors: tuple[Factor, ...] = ()
+    total: Factor | None = None
     per_prompt: bool = False
     at_most: bool = False
 
@@ -240,6 +242,10 @@ class RowStage(Stage):
 
     fan_out: ClassVar[bool] = False
 
+    def yields(self) -> Yield:
+        """Return one row for one; a stage that fans out and does not say more makes a number known from the rows."""
+        return Yield((Factor(f"rows of {self.name}"),) if self.fan_out else (), at_most=self.filters)
+
     @abstractmethod
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Return the row's successors, at least one; `RowError` rejects the whole row, a `Reject` one child."""
@@ -268,6 +274,10 @@ class TableStage(Stage):
     scope: ClassVar[Literal["shard", "dataset"]] = "shard"
     accounting: ClassVar[Literal["rows", "groups", "derived"]] = "rows"
     max_rows: ClassVar[int] = 1_000_000
+
+    def yields(self) -> Yield:
+        """Return one row for one, or fewer where the stage sets rows aside or regroups them."""
+        return Yield(at_most=self.filters or self.accounting != "rows")
 
     @abstractmethod
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:

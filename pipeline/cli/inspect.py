@@ -44,6 +44,7 @@ def status(run: RunArgument, json_: JsonOption = False) -> None:
             "rows_in": s.rows_in,
             "rows_out": s.rows_out,
             "rejects": dict(s.rejects_by_code),
+            "usage": None if s.usage is None else asdict(s.usage),
             "fingerprint": s.fingerprint.digest,
         }
         for s in view.stages.values()
@@ -59,10 +60,17 @@ def status(run: RunArgument, json_: JsonOption = False) -> None:
     for stage_ids, n in Counter(tuple(w["stages"]) for w in workers).items():
         typer.echo(f"{n} worker{'s' * (n > 1)} at work on {', '.join(stage_ids)}")
     rows = [
-        [s["stage"], f"{s['shards']}/{s['of'] or '?'}", f"{s['rows_in']:,}", f"{s['rows_out']:,}", _codes(s["rejects"])]
+        [
+            s["stage"],
+            f"{s['shards']}/{s['of'] or '?'}",
+            f"{s['rows_in']:,}",
+            f"{s['rows_out']:,}",
+            *_usage(s["usage"]),
+            _codes(s["rejects"]),
+        ]
         for s in stages
     ]
-    print_table(["stage", "shards", "rows in", "rows out", "rejects"], rows)
+    print_table(["stage", "shards", "rows in", "rows out", "requests", "tokens read", "tokens made", "rejects"], rows)
     for name, figures in engines.items():
         typer.echo(described(name, figures))
 
@@ -107,6 +115,14 @@ def working(folder: Path) -> list[dict[str, Any]]:
         if said["state"] == "running" and time.time() - path.stat().st_mtime < _SILENT_SECONDS:
             found.append({"name": path.stem, "stages": [s["stage_id"] for s in said["stages"]]})
     return found
+
+
+def _usage(usage: dict[str, int] | None) -> list[str]:
+    """Return requests and tokens as cells; a `+` where an engine did not tell the tokens of some requests."""
+    if usage is None:
+        return ["-", "-", "-"]
+    more = "+" if usage["untold"] else ""
+    return [f"{usage['requests']:,}", f"{usage['prompt_tokens']:,}{more}", f"{usage['new_tokens']:,}{more}"]
 
 
 def _codes(codes: dict[str, int]) -> str:

@@ -1,11 +1,12 @@
-"""Commands about a recipe: validate, plan, schema. None of them loads a model or contacts an endpoint."""
+"""Commands about a recipe: validate, plan, schema. Only `plan --probe` loads a model or contacts an endpoint."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.costs import show_costs
 from pipeline.cli.options import (
     EnginesOption,
     LimitOption,
@@ -46,8 +47,16 @@ def plan(
     engines: EnginesOption = None,
     run_dir: RunDirOption = None,
     limit: LimitOption = None,
+    probe: Annotated[
+        int | None,
+        typer.Option(
+            "--probe",
+            min=1,
+            help="Ask for N rows of each source, drawn by the seed, and project tokens; the run takes the answers.",
+        ),
+    ] = None,
 ) -> None:
-    """Show what a run would do: segments, columns, engines, and what is already done."""
+    """Show what a run would do: segments, columns, engines, requests, and what is already done."""
     from pipeline.plan.fingerprint import fingerprint_plan
     from pipeline.run.session import RunRequest, prepare
     from pipeline.store.run_store import RunStore, differences
@@ -76,6 +85,8 @@ def plan(
     typer.echo(f"run folder: {store.folder}")
     for line in differences(last.stages, fingerprints) if last else []:
         typer.echo(f"changed since the last run: {line}")
+    if checked.engines:
+        show_costs(checked, request, probe)
 
 
 def _missing_here(engine: Engine) -> str | None:

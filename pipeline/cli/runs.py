@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -37,7 +38,7 @@ from pipeline.cli.options import (
 from pipeline.errors import EXIT_FINISHED_WITH_REJECTS, EXIT_OK, PrerequisiteError
 
 if TYPE_CHECKING:
-    from pipeline.run.session import RunRequest
+    from pipeline.run.session import Display, RunRequest
     from pipeline.store.manifest import RunView
 
 
@@ -79,16 +80,24 @@ def run(
     return _run(request)
 
 
-def _run(request: RunRequest) -> int:
+@contextmanager
+def displayed() -> Iterator[Display]:
+    """Show a run's progress on standard error: drawn on a terminal, as lines elsewhere."""
     from pipeline.run.report import LineDisplay
-    from pipeline.run.session import Display, run_recipe
 
-    with ExitStack() as stack:
-        display: Display = LineDisplay(lambda line: print(line, file=sys.stderr, flush=True), time.monotonic)
-        if sys.stderr.isatty():
-            from pipeline.cli.live import LiveDisplay
+    if sys.stderr.isatty():
+        from pipeline.cli.live import LiveDisplay
 
-            display = stack.enter_context(LiveDisplay(time.monotonic))
+        with LiveDisplay(time.monotonic) as live:
+            yield live
+    else:
+        yield LineDisplay(lambda line: print(line, file=sys.stderr, flush=True), time.monotonic)
+
+
+def _run(request: RunRequest) -> int:
+    from pipeline.run.session import run_recipe
+
+    with displayed() as display:
         view = run_recipe(request, display)
     _summary(view)
     return EXIT_FINISHED_WITH_REJECTS if view.rejected else EXIT_OK

@@ -33,7 +33,7 @@ class Fingerprint:
         return self.digest[:16]
 
 
-def fingerprint_plan(plan: Plan, limit: int | None = None) -> dict[str, Fingerprint]:
+def fingerprint_plan(plan: Plan, limit: int | None = None, sample: int | None = None) -> dict[str, Fingerprint]:
     """Fingerprint every stage of a plan, in order.
 
     Reads input files and model files to hash them; loads no model, contacts no endpoint.
@@ -41,6 +41,7 @@ def fingerprint_plan(plan: Plan, limit: int | None = None) -> dict[str, Fingerpr
     Args:
         plan: the checked plan.
         limit: most rows taken from each source; part of the source's fingerprint.
+        sample: how many rows are drawn from each source, for a probe; likewise.
 
     Raises:
         PrerequisiteError: if an input or a model is missing.
@@ -49,6 +50,8 @@ def fingerprint_plan(plan: Plan, limit: int | None = None) -> dict[str, Fingerpr
     out: dict[str, Fingerprint] = {}
     for stage in plan.stages.values():
         document = _document(plan, stage, identities, limit)
+        if sample is not None and isinstance(stage.stage, Source):
+            document["sample"] = sample
         document["upstream"] = out[stage.upstream].digest if stage.upstream else None
         out[stage.id] = Fingerprint(digest_of(document), document)
     return out

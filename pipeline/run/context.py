@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from pipeline.errors import RowError
@@ -14,6 +15,7 @@ from pipeline.prompts import Prompt
 from pipeline.run.control import EngineSlot, Pacer, StageProgress, StopFlag
 from pipeline.stage import Stage
 from pipeline.store.journal import Journal
+from pipeline.store.usage import Usage, usage_of
 from pipeline.types import (
     GenRequest,
     GenResult,
@@ -29,6 +31,41 @@ Result = TypeVar("Result", GenResult, ScoreResult, PoolResult)
 
 NOT_JOURNALED = frozenset({"engine.exhausted"})
 """Rejects that came from outside the request: a resumed run tries these rows again."""
+
+
+@dataclass
+class ShardLog:
+    """Where the finished requests of one shard are found and kept, and what they cost.
+
+    `answers` holds what a probe of the run was answered (`prefmill plan --probe`): they are taken, and while probing
+    also kept there.
+    """
+
+    journal: Journal
+    answers: Journal | None = None
+    keeps_answers: bool = False
+    usage: Usage = field(default_factory=Usage)
+    _counted: set[str] = field(default_factory=set)
+
+    def find(self, key: str) -> Json | None:
+        """Return what was recorded for a request; a refusal in a probe is not taken for the last word."""
+        found = self.journal.get(key)
+        if found is None and self.answers is not None:
+            kept = self.answers.get(key)
+            found = kept if kept is not None and "result" in kept else None
+        return found
+
+    def keep(self, key: str, value: Json) -> None:
+        """Record a finished request."""
+        self.journal.append(key, value)
+        if self.keeps_answers and self.answers is not None:
+            self.answers.append(key, value)
+
+    def count(self, key: str, result: GenResult | ScoreResult | PoolResult | None) -> None:
+        """Count what a request cost, once for each distinct request."""
+        if key not in self._counted:
+            self._counted.add(key)
+            self.usage += usage_of(result)
 
 
 class Offers(NamedTuple):
@@ -49,15 +86,15 @@ class JournaledEngine:
     def __init__(
         self,
         slot: EngineSlot,
-        journal: Journal,
+        log: ShardLog,
         stop: StopFlag,
         pacer: Pacer,
         progress: StageProgress,
         may_ask: Offers,
     ) -> None:
-        """Bind a slot to a shard's journal."""
+        """Bind a slot to a shard's log."""
         self._may_ask = may_ask
-        self._slot, self._journal, self._stop, self._pacer, self._progress = slot, journal, stop, pacer, progress
+        self._slot, self._log, self._stop, self._pacer, self._progress = slot, log, stop, pacer, progress
         self.model, self.identity_digest = slot.model, slot.identity_digest
 
     def offers(self, capability: str) -> bool:
@@ -94,10 +131,14 @@ class JournaledEngine:
         ask: Callable[[], Awaitable[Result]],
     ) -> Result:
         key = request_key(self._slot.identity_digest, kind, body)
-        found = self._journal.get(key)
+        found = self._log.find(key)
         if found is not None:
             self._progress.replayed += 1
-            return _decoded(found, decode)
+            result = _decoded(found, decode) if "result" in found else None
+            self._log.count(key, result)
+            if result is None:
+                raise RowError(*found["reject"])
+            return result
         await self._pacer.turn()
         self._stop.raise_if_set()
         self._progress.requests += 1
@@ -105,9 +146,11 @@ class JournaledEngine:
             result = await ask()
         except RowError as e:
             if e.code not in NOT_JOURNALED:
-                self._journal.append(key, {"reject": [e.code, e.message]})
+                self._log.keep(key, {"reject": [e.code, e.message]})
+                self._log.count(key, None)
             raise
-        self._journal.append(key, {"result": result.to_json()})
+        self._log.keep(key, {"result": result.to_json()})
+        self._log.count(key, result)
         return result
 
 
@@ -124,8 +167,6 @@ async def _pool(slot: EngineSlot, request: PoolRequest) -> PoolResult:
 
 
 def _decoded(found: Json, decode: Callable[[Mapping[str, Json]], Result]) -> Result:
-    if "reject" in found:
-        raise RowError(*found["reject"])
     return decode(found["result"])
 
 

@@ -20,7 +20,9 @@ from pipeline.run.books import count_codes, rejects_table
 from pipeline.run.control import EngineSlot, Pacer, Progress, StageProgress, StopFlag, Threads
 from pipeline.run.rate import check_reject_rate
 from pipeline.store.commits import CommitRecord
+from pipeline.store.journal import Journal
 from pipeline.store.run_store import StageStore
+from pipeline.store.usage import Usage
 from pipeline.types import Reject
 
 Retry = Mapping[str, frozenset[str]]
@@ -42,6 +44,11 @@ class RunScope:
     attempt: str
     """Unique to this process; names journals and commit attempts."""
     run_limit: int | None = None
+    run_sample: int | None = None
+    """Take that many rows of each source, drawn by the run's seed, in place of all."""
+    answers: Journal | None = None
+    """What a probe was answered, or where a probe keeps it (`keeps_answers`)."""
+    keeps_answers: bool = False
     retry: Retry | None = None
     partial: bool = False
     """Whether others work on the same stages: nobody then knows from its own counters when a stage is done, so
@@ -151,6 +158,7 @@ class Node(ABC):
         rejects: Sequence[tuple[str, Reject]],
         *,
         grouped: int = 0,
+        usage: Usage | None = None,
     ) -> CommitRecord:
         """Write and publish one shard durably (blocking; called from a thread)."""
         refused = rejects_table(self.planned.id, rejects)
@@ -169,6 +177,7 @@ class Node(ABC):
             rejects=rejects_file,
             rejected_by_code=count_codes(rejects),
             attempt=self.scope.attempt,
+            usage=usage,
         )
         if not record.balances:
             raise StageBug(f"stage '{self.planned.id}': the books of shard {shard} do not balance: {record}")

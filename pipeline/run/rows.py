@@ -15,13 +15,14 @@ import pyarrow as pa
 from pipeline.errors import PipelineError, RowError, StageBug
 from pipeline.ids import child_id
 from pipeline.plan.plan import PlannedStage
-from pipeline.run.context import JournaledEngine, RunContext, offers_of
+from pipeline.run.context import JournaledEngine, RunContext, ShardLog, offers_of
 from pipeline.run.control import run_together
 from pipeline.run.node import Node, RunScope, ShardFeed
 from pipeline.run.prior import PriorOutcome, prior_outcomes
 from pipeline.stage import RowStage
 from pipeline.store.commits import CommitRecord
 from pipeline.store.journal import Journal
+from pipeline.store.usage import Usage
 from pipeline.types import Reject, Row
 
 _BYTES_AHEAD = 256_000_000
@@ -35,7 +36,19 @@ Outcome = Sequence[Row | Reject]
 class _OpenShard:
     """A shard whose rows are being worked on."""
 
-    __slots__ = ("shard", "generation", "content", "table", "rows", "outcomes", "left", "journal", "context", "nbytes")
+    __slots__ = (
+        "shard",
+        "generation",
+        "content",
+        "table",
+        "rows",
+        "outcomes",
+        "left",
+        "journal",
+        "log",
+        "context",
+        "nbytes",
+    )
 
     def __init__(self, shard: int, generation: int, content: str, table: pa.Table, journal: Journal) -> None:
         self.shard, self.generation, self.content = shard, generation, content
@@ -44,6 +57,7 @@ class _OpenShard:
         self.outcomes: list[Outcome] = [()] * table.num_rows
         self.left: int = table.num_rows
         self.journal = journal
+        self.log: ShardLog
         self.context: RunContext
         self.nbytes: int = table.nbytes
 
@@ -104,7 +118,9 @@ class RowNode(Node):
     async def _admit(self, number: int, generation: int) -> None:
         await self._wait_for_room()
         shard, prior = await self.scope.threads.files(self._load, number, generation)
-        shard.context = self._context(shard.journal)
+        scope = self.scope
+        shard.log = ShardLog(shard.journal, None if scope.retry else scope.answers, scope.keeps_answers)
+        shard.context = self._context(shard.log)
         self._open.add(shard)
         if not shard.left:
             self._start_commit(shard)
@@ -138,11 +154,11 @@ class RowNode(Node):
             prior = prior_outcomes(self.store, self.upstream, self.stage, number, table, codes)
         return _OpenShard(number, generation, given.content, table, journal), prior
 
-    def _context(self, journal: Journal) -> RunContext:
+    def _context(self, log: ShardLog) -> RunContext:
         slots = {role: self.scope.slots[name] for role, name in self.planned.roles.items()}
         engines = {
             role: JournaledEngine(
-                slot, journal, self.scope.stop, self.scope.pacer, self.progress, offers_of(self.stage, role)
+                slot, log, self.scope.stop, self.scope.pacer, self.progress, offers_of(self.stage, role)
             )
             for role, slot in slots.items()
         }
@@ -265,7 +281,16 @@ class RowNode(Node):
                 else:
                     kept.append(item)
         table = self._table(kept, rejects)
-        return self.commit(shard.shard, shard.generation, shard.content, len(shard.rows), table, rejects)
+        count = len(shard.rows)
+        usage = self._usage(shard)
+        return self.commit(shard.shard, shard.generation, shard.content, count, table, rejects, usage=usage)
+
+    def _usage(self, shard: _OpenShard) -> Usage | None:
+        """Return what the shard cost, with what its earlier generations did; None for a stage without engines."""
+        if not self.planned.roles:
+            return None
+        before = self.store.records.get(shard.shard)
+        return shard.log.usage + (before.usage if before and before.usage else Usage())
 
     def _table(self, kept: list[Row], rejects: list[tuple[str, Reject]]) -> pa.Table:
         schema = self.planned.schema_out

@@ -13,6 +13,7 @@ import logging
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import EngineError, Stopped
@@ -23,10 +24,14 @@ from pipeline.run.node import Retry, RunScope
 from pipeline.run.rate import check_reject_rate
 from pipeline.run.segment import run_segment
 from pipeline.run.units import Unit, cut_units, seal_if_done, stage_complete
+from pipeline.store.journal import Journal
 from pipeline.store.run_store import PlanRecord, RunStore
 from pipeline.types import Json
 
 log = logging.getLogger("prefmill.run")
+
+ANSWERS = "answers"
+"""Folder, in a run folder, of what `prefmill plan --probe` was answered."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class RunOptions:
 
     limit: int | None = None
     retry: Retry = field(default_factory=dict)
+    sample: int | None = None
+    """Take that many rows of each source, drawn by the seed: a probe, which keeps what it is answered."""
+    answers: Path | None = None
+    """Where a probe keeps its answers; a run looks for them in its own folder."""
 
 
 class Executor(Protocol):
@@ -96,6 +105,8 @@ async def run_plan(
                 await _release(scope, plan, parts[part.index + 1 :], pending)
     finally:
         scope.threads.close()
+        if scope.answers is not None:
+            scope.answers.close()
         await asyncio.gather(*(slot.close() for slot in scope.slots.values()), return_exceptions=True)
 
 
@@ -127,6 +138,8 @@ def run_scope(
     """Build what every stage of a run is given, engines left out."""
     sizes = record.run["shards"]
     limits = plan.recipe.limits.model_copy(update={"shard_rows": sizes["rows"], "shard_bytes": sizes["bytes"]})
+    attempt = uuid.uuid4().hex
+    answers = options.answers or store.folder / ANSWERS
     return RunScope(
         plan=plan,
         stores={i: store.stage(i, f) for i, f in fingerprints.items()},
@@ -136,8 +149,11 @@ def run_scope(
         stop=stop,
         threads=Threads(limits.table_workers),
         pacer=Pacer(),
-        attempt=uuid.uuid4().hex,
+        attempt=attempt,
         run_limit=options.limit,
+        run_sample=options.sample,
+        answers=Journal(answers, "answers", attempt) if answers.is_dir() else None,
+        keeps_answers=options.sample is not None,
         retry=options.retry,
         partial=partial,
     )

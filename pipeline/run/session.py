@@ -58,6 +58,10 @@ class RunRequest:
     resume: ResumeMode = "refuse"
     retry: Retry = field(default_factory=dict)
     spreading: Spreading | None = None
+    sample: int | None = None
+    """Probe: take that many rows of each source, drawn by the seed."""
+    answers: Path | None = None
+    """Probe: where to keep what engines answer."""
 
     def folder(self, name: str) -> Path:
         """Return the run folder: the one asked for, else `runs/<name>`, with the limit in the name if there is one."""
@@ -81,7 +85,7 @@ def run_recipe(request: RunRequest, display: Display, clock: Callable[[], float]
     store = RunStore(request.folder(plan.recipe.name))
     with ExitStack() as stack:
         executor = _executor(request.spreading, store, plan, stack)
-        fingerprints = fingerprint_plan(plan, request.limit)
+        fingerprints = fingerprint_plan(plan, request.limit, request.sample)
         spread = executor is not None
         record = stack.enter_context(settled(request, plan, fingerprints, store, for_workers=spread))
         asyncio.run(_supervised(request, plan, fingerprints, store, record, display, clock, executor))
@@ -177,7 +181,7 @@ async def _supervised(
     ticker = asyncio.create_task(tick())
     state = "failed"
     try:
-        options = RunOptions(request.limit, request.retry)
+        options = RunOptions(request.limit, request.retry, request.sample, request.answers)
         await run_plan(plan, fingerprints, store, record, progress, stop, options, executor)
         state = "finished"
     except PipelineError as e:

@@ -6,11 +6,13 @@ after their ids were noted. The input's digest is part of the fingerprint, so th
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import CorruptStore, PipelineError, StageBug
 from pipeline.ids import content_id
@@ -19,7 +21,7 @@ from pipeline.run.node import Node, RunScope
 from pipeline.stage import Source
 from pipeline.store.commits import CommitRecord
 from pipeline.store.idset import IdSet
-from pipeline.types import Json, Reject
+from pipeline.types import Json, Reject, derive_seed
 
 _MAX_ID = 200
 
@@ -84,6 +86,28 @@ class SourceNode(Node):
 
     def _read(self) -> Iterator[pa.Table | Reject]:
         """Yield rows with ids and rejects, in order, up to the run's limit."""
+        if self.scope.run_sample is not None:
+            yield from self._drawn(self.scope.run_sample)
+            return
+        yield from self._all()
+
+    def _drawn(self, count: int) -> Iterator[pa.Table | Reject]:
+        """Yield the rows whose ids hash lowest under the run's seed, `count` of them, in their order.
+
+        The source is read twice, so that only ids are held in memory.
+        """
+        lowest: list[tuple[int, str]] = []
+        for item in self._all():
+            if not isinstance(item, Reject):
+                for row_id in item.column("id").to_pylist():
+                    entry = (-derive_seed(self.scope.plan.recipe.seed, "probe", row_id), row_id)
+                    (heapq.heappush if len(lowest) < count else heapq.heappushpop)(lowest, entry)
+        chosen = pa.array([row_id for _, row_id in lowest], pa.string())
+        for item in self._all():
+            if not isinstance(item, Reject):
+                yield item.filter(pc.is_in(item.column("id"), value_set=chosen))
+
+    def _all(self) -> Iterator[pa.Table | Reject]:
         seen = IdSet()
         left = self.scope.run_limit
         for partition in self.stage.partitions():

@@ -18,6 +18,7 @@ from pathlib import Path
 from pipeline.errors import CorruptStore
 from pipeline.store.files import put_if_absent
 from pipeline.store.shards import FileRef
+from pipeline.store.usage import Usage
 from pipeline.types import Json, canonical_json, digest_of
 
 _RECORD = re.compile(r"part-(\d{5,})(?:\.g(\d+))?\.json")
@@ -47,6 +48,8 @@ class CommitRecord:
     rejects: FileRef | None
     rejected_by_code: Mapping[str, int] = field(default_factory=dict)
     attempt: str = ""
+    usage: Usage | None = None
+    """What its requests cost; None for a stage that asks no engine."""
 
     @property
     def content(self) -> str:
@@ -62,6 +65,8 @@ class CommitRecord:
         """Encode with the record's own digest."""
         body: dict[str, Json] = {"record_version": RECORD_VERSION, **asdict(self)}
         body["rejected_by_code"] = dict(self.rejected_by_code)
+        if self.usage is None:
+            del body["usage"]
         return canonical_json({**body, "digest": digest_of(body)}) + b"\n"
 
 
@@ -103,6 +108,8 @@ def read_record(path: Path) -> CommitRecord:
             raise ValueError("it was written by another version of prefmill")
         for key in ("data", "rejects"):
             body[key] = None if body[key] is None else FileRef(**body[key])
+        if "usage" in body:
+            body["usage"] = Usage(**body["usage"])
         return CommitRecord(**body)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise CorruptStore(

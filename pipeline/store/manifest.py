@@ -16,6 +16,7 @@ from pipeline.errors import PrerequisiteError
 from pipeline.plan.fingerprint import Fingerprint
 from pipeline.store.commits import CommitRecord
 from pipeline.store.run_store import PlanRecord, RunStore, StageStore
+from pipeline.store.usage import Usage, total
 from pipeline.types import Json
 
 
@@ -71,6 +72,12 @@ class StageView:
         for record in self.records:
             counts.update(record.rejected_by_code)
         return counts
+
+    @property
+    def usage(self) -> Usage | None:
+        """Return what its requests cost; None if it asks no engine, or an earlier version did not keep it."""
+        kept = [r.usage for r in self.records if r.usage is not None]
+        return total(kept) if kept else None
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield the rows shard by shard, in order; shards without rows are left out."""

@@ -23,6 +23,7 @@ from pipeline.api import (
     MESSAGES,
     REWARD,
     SCORE_TOKENS,
+    Factor,
     GenRequest,
     Message,
     PoolRequest,
@@ -37,6 +38,7 @@ from pipeline.api import (
     StageBooks,
     StageConfig,
     StageContext,
+    Yield,
     columns,
     messages_of,
 )
@@ -126,6 +128,14 @@ class RefineResponses(RowStage):
         super().__init__(config)
         scorer = _SCORER.get(config.keep_if_better)
         self.engine_roles: Mapping[str, str] = {"policy": CHAT} | ({"scorer": scorer} if scorer else {})
+
+    def calls(self) -> Mapping[str, Sequence[Factor]]:
+        """Return a request for each round, and a score for each turn where answers are compared."""
+        return {role: (Factor("rounds", self.config.rounds + (role == "scorer")),) for role in self.engine_roles}
+
+    def yields(self) -> Yield:
+        """Return the draft and a row for each round."""
+        return Yield((Factor("turns", self.config.rounds + 1),))
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Refine one draft, round after round."""

@@ -18,6 +18,7 @@ from pipeline.api import (
     CHAT,
     MESSAGES,
     BoundEngine,
+    Factor,
     GenRequest,
     Message,
     Reject,
@@ -27,6 +28,7 @@ from pipeline.api import (
     Sample,
     StageConfig,
     StageContext,
+    Yield,
     columns,
     messages_of,
 )
@@ -79,6 +81,10 @@ class SampleResponses(RowStage):
     engine_roles: Mapping[str, str] = {"policy": CHAT}
 
     config: SampleResponsesConfig
+
+    def yields(self) -> Yield:
+        """Return `n` rows for one."""
+        return Yield((Factor("n", self.config.n),))
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Sample `n` responses with one request."""

@@ -26,6 +26,7 @@ from pipeline.api import (
     StageContext,
     TableResult,
     TableStage,
+    Yield,
     columns,
 )
 from stages.selection.benchmark_files import Benchmark, benchmark_digest, benchmark_texts
@@ -111,6 +112,10 @@ class Decontaminate(TableStage):
             for _ in benchmark_texts(benchmark, Path(self.config.base_folder)):
                 pass
         return {b.name: benchmark_digest(b, Path(self.config.base_folder)) for b in self.config.benchmarks}
+
+    def yields(self) -> Yield:
+        """Return at most the rows it is given."""
+        return Yield(at_most=True)
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Look for the benchmarks in each row."""

@@ -16,7 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from pipeline.api import Reject, ReportTable, StageBooks, StageConfig, StageContext, TableResult, TableStage, columns
+from pipeline.api import (
+    Reject,
+    ReportTable,
+    StageBooks,
+    StageConfig,
+    StageContext,
+    TableResult,
+    TableStage,
+    Yield,
+    columns,
+)
 from stages.selection.duplicate_report import duplicate_tables
 from stages.selection.minhash import BandKeys, choose_bands
 from stages.selection.near_duplicates import Duplicate, HashedSets, keep_first, meetings_of
@@ -95,6 +105,10 @@ class Deduplicate(TableStage):
         if config.method == "embedding":
             needed[config.embedding] = pa.list_(pa.float32())
         self.inputs = columns(**needed)
+
+    def yields(self) -> Yield:
+        """Return at most the rows it is given."""
+        return Yield(at_most=True)
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Find the rows that repeat another and set them aside."""

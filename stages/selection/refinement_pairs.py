@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 
 from pipeline.api import (
     MESSAGES,
+    Factor,
     Message,
     Reject,
     ReportTable,
@@ -23,6 +24,7 @@ from pipeline.api import (
     StageBooks,
     StageConfig,
     StageContext,
+    Yield,
     columns,
     messages_of,
 )
@@ -64,6 +66,10 @@ class RefinementPairs(RowStage):
         super().__init__(config)
         needed = {} if config.tasks == "direct" else {"transition": str}
         self.inputs = columns(prompt=MESSAGES, chosen=str, rejected=str, **needed)
+
+    def yields(self) -> Yield:
+        """Return a row for each kind of task."""
+        return Yield((Factor("tasks", len(_TASKS[self.config.tasks])),))
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Make the rows of one pair."""

@@ -19,12 +19,14 @@ from pydantic import Field, model_validator
 
 from pipeline.api import (
     MESSAGES,
+    Factor,
     PrerequisiteError,
     Reject,
     StageConfig,
     StageContext,
     TableResult,
     TableStage,
+    Yield,
     columns,
     lineage_id,
 )
@@ -133,6 +135,14 @@ class SelectPairs(TableStage):
         carried = {f"{side}_{n}": kept[n] for n in config.carry for side in ("chosen", "rejected")}
         shared = {n: kept[n] for n in config.prompt_columns}
         self.outputs = pa.schema([*_PAIR_COLUMNS, *columns(**carried), *columns(**shared)])
+
+    def yields(self) -> Yield:
+        """Return a pair for each prompt at most, or as many as rule `margin` keeps."""
+        return Yield(
+            (Factor("pairs", self.config.max_pairs_per_prompt if self.config.rule == "margin" else 1),),
+            per_prompt=True,
+            at_most=True,
+        )
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Group candidates by prompt and apply the rule."""

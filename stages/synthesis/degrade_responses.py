@@ -18,6 +18,7 @@ from pydantic import Field
 from pipeline.api import (
     CHAT,
     MESSAGES,
+    Factor,
     Json,
     Message,
     Reject,
@@ -28,6 +29,7 @@ from pipeline.api import (
     StageBooks,
     StageConfig,
     StageContext,
+    Yield,
     columns,
     messages_of,
     quote,
@@ -91,6 +93,14 @@ class DegradeResponses(RowStage):
     prompt_names: Sequence[str] = ("brevity.v1", "junk.v1")
 
     config: DegradeResponsesConfig
+
+    def calls(self) -> Mapping[str, Sequence[Factor]]:
+        """Return a request for the share of rows that are taken."""
+        return {"generator": (Factor("share", self.config.share),)}
+
+    def yields(self) -> Yield:
+        """Return one row for one, or a second one for those taken."""
+        return Yield((Factor("1 + share", 1 + self.config.share),) if self.config.mode == "add" else ())
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Keep the row, or ask for a poor response to its prompt."""

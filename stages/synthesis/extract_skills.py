@@ -17,6 +17,7 @@ from pipeline.api import (
     CHAT,
     JSON_SCHEMA,
     MESSAGES,
+    Factor,
     Reject,
     ReportTable,
     Row,
@@ -126,6 +127,10 @@ class ExtractSkills(RowStage):
             response: dict[str, Any] = {config.response_column: str}
             self.inputs = columns(prompt=MESSAGES, **response)
             self.prompt_names = template_names(("row_skills", "row_query_type"), config.format)
+
+    def calls(self) -> Mapping[str, Sequence[Factor]]:
+        """Return a number known from the rows: rounds, topics and lists."""
+        return {"generator": (Factor("lists"),)}
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Search a domain in rounds, or label one row of data."""

@@ -17,6 +17,7 @@ from pipeline.api import (
     CHOICE,
     JSON_SCHEMA,
     BoundEngine,
+    Factor,
     GenRequest,
     Message,
     Reject,
@@ -96,6 +97,10 @@ class FilterQueries(RowStage):
         if config.reference == "hash":
             emptied: dict[str, Any] = dict.fromkeys(_WITHHELD, str)
             self.outputs = columns(**{f.name: f.type for f in type(self).outputs}, **emptied)
+
+    def calls(self) -> Mapping[str, Sequence[Factor]]:
+        """Return a request for each of both verdicts."""
+        return {"judge": (Factor("verdicts", 2),)}
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Look for mentions, then ask for both verdicts."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.api import (
+    Factor,
     PrerequisiteError,
     Reject,
     ReportTable,
@@ -26,6 +27,7 @@ from pipeline.api import (
     StageContext,
     TableResult,
     TableStage,
+    Yield,
     columns,
     lineage_id,
 )
@@ -87,6 +89,10 @@ class PlanSkillmix(TableStage):
     )
 
     config: PlanSkillmixConfig
+
+    def yields(self) -> Yield:
+        """Return `n` rows in all."""
+        return Yield(total=Factor("n of plan_skillmix", self.config.n))
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Draw the plan; no rows at all (every domain was rejected) give an empty plan.

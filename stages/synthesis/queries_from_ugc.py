@@ -18,6 +18,7 @@ from pipeline.api import (
     CHAT,
     JSON_SCHEMA,
     MESSAGES,
+    Factor,
     Message,
     Quoted,
     Reject,
@@ -26,6 +27,7 @@ from pipeline.api import (
     RowStage,
     StageConfig,
     StageContext,
+    Yield,
     columns,
     quote,
 )
@@ -103,6 +105,10 @@ class QueriesFromUgc(RowStage):
     prompt_names: Sequence[str] = tuple(_TEMPLATES.values())
 
     config: QueriesFromUgcConfig
+
+    def yields(self) -> Yield:
+        """Return the queries asked for; a model may give fewer."""
+        return Yield((Factor("queries", self.config.queries_per_document),), at_most=True)
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask until a reply holds a query that can be kept; its other queries are rejected one by one."""

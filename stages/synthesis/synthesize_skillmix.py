@@ -19,6 +19,7 @@ from pipeline.api import (
     CHAT,
     JSON_SCHEMA,
     MESSAGES,
+    Factor,
     Json,
     Message,
     Reject,
@@ -100,6 +101,10 @@ class SynthesizeSkillmix(RowStage):
         if config.response:
             self.outputs = pa.schema([*self.outputs, *columns(response=str)])
         self.prompt_names = (*self._templates, "shorten.v1")
+
+    def calls(self) -> Mapping[str, Sequence[Factor]]:
+        """Return a request for each turn: generate, critique, rewrite, or the first alone."""
+        return {"generator": (Factor("turns", 3 if self.config.mode == "critique_rewrite" else 1),)}
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Run the conversation."""

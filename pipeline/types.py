@@ -277,20 +277,37 @@ class PoolRequest:
     """Ask a pooling model for one vector: an embedding, class probabilities or reward scores.
 
     Exactly one of `messages` (the engine applies the model's chat template) and `text` is set.
+
+    Args:
+        text_pair: second text of a cross-encoder, which reads `text` and this as a pair.
+        candidates: two responses to `messages` that a pair ranker compares; the result's one value is the probability
+            that the first is better.
     """
 
     task: PoolTask
     messages: tuple[Message, ...] | None = None
     text: str | None = None
+    text_pair: str | None = None
+    candidates: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         if (self.messages is None) == (self.text is None):
             raise ValueError("PoolRequest: exactly one of 'messages' and 'text' must be given")
+        if self.text_pair is not None and self.text is None:
+            raise ValueError("PoolRequest: 'text_pair' goes with 'text'")
+        if self.candidates is not None and self.messages is None:
+            raise ValueError("PoolRequest: 'candidates' are responses to 'messages'")
 
     def to_json(self) -> dict[str, Json]:
-        """Return the request as JSON values; equal requests give equal values."""
+        """Return the request as JSON values; equal requests give equal values.
+
+        Fields that came after the first release appear only where set, so that journals keep their keys.
+        """
+        more: dict[str, Json] = {} if self.text_pair is None else {"text_pair": self.text_pair}
+        if self.candidates is not None:
+            more["candidates"] = list(self.candidates)
         messages = None if self.messages is None else [dict(m) for m in self.messages]
-        return {"task": self.task, "messages": messages, "text": self.text}
+        return {"task": self.task, "messages": messages, "text": self.text, **more}
 
 
 @dataclass(frozen=True, slots=True)

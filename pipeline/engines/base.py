@@ -102,6 +102,14 @@ class Engine(ABC):
         """Return the digest of the identity: engines with equal digests give equal replies."""
         return digest_of(self.identity())
 
+    @property
+    def tokenizer_digest(self) -> str | None:
+        """Return the digest of its vocabulary; None if it cannot be told from files that are here.
+
+        Engines with equal digests cut a text into the same tokens, as far as files tell; it may read model files.
+        """
+        return None
+
     @abstractmethod
     async def open(self) -> None:
         """Load or connect. Raises `PrerequisiteError` or `EngineError`."""

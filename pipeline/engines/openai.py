@@ -170,6 +170,11 @@ class OpenAIEngine(Engine):
         return {"kind": self.kind, "version": None, "api": "chat", **fields, "scoring": scoring}
 
     @property
+    def tokenizer_digest(self) -> str | None:
+        """Return that of the tokenizer folder that `scoring` names; servers do not tell theirs."""
+        return None if self.config.scoring is None else self.config.scoring.tokenizer_digest
+
+    @property
     def model(self) -> str:
         """Return `model@revision` as rows record it."""
         return self._name

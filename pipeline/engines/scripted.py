@@ -3,13 +3,16 @@
 Replies are a pure function of the request. Its identity says `scripted`, so its rows can never be taken for a
 model's. Its tokens are the words of a text and one end token; log-probabilities are a fixed function of model and
 words, good for arithmetic only, and the same whether a text is sampled or scored. Its embedding of a text counts the
-words, each at a place that its hash says: texts of the same words are close, and nothing else is meant by it.
+words, each at a place that its hash says: texts of the same words are close, and nothing else is meant by it. Its
+reward is the mean of the words' log-probabilities; as a classifier it gives the sigmoid of the reward, and for two
+candidates that of the difference.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import re
 from collections import deque
 from collections.abc import Callable
@@ -21,8 +24,10 @@ from pipeline.engines.base import Engine
 from pipeline.errors import RowError
 from pipeline.types import (
     CHAT,
+    CLASSIFY,
     EMBED,
     JSON_SCHEMA,
+    REWARD,
     SCORE_TOKENS,
     EngineConfig,
     ExecutionOnly,
@@ -94,10 +99,11 @@ class ScriptedEngine(Engine):
         self._rules = [(re.compile(rule.when, re.DOTALL), rule.replies) for rule in config.rules]
         self.generate_calls: deque[GenRequest] = deque(maxlen=_CALLS_KEPT)
         self.score_calls: deque[ScoreRequest] = deque(maxlen=_CALLS_KEPT)
+        self.pool_calls: deque[PoolRequest] = deque(maxlen=_CALLS_KEPT)
 
     def capabilities(self) -> frozenset[str]:
-        """Offer chat, scoring and embeddings."""
-        return frozenset({CHAT, SCORE_TOKENS, JSON_SCHEMA, EMBED})
+        """Offer chat, scoring and all kinds of pooling."""
+        return frozenset({CHAT, SCORE_TOKENS, JSON_SCHEMA, EMBED, CLASSIFY, REWARD})
 
     def check(self) -> None:
         """Need nothing."""
@@ -107,6 +113,11 @@ class ScriptedEngine(Engine):
         fields = self.config.fingerprint_fields()
         rules = digest_of([fields["rules"], fields["default"], fields["context_chars"]])
         return {"kind": self.kind, "model": self.config.model, "revision": self.config.revision, "script": rules}
+
+    @property
+    def tokenizer_digest(self) -> str:
+        """Return the same for all scripted engines: their tokens are the words of a text."""
+        return digest_of([self.kind, _WORD.pattern])
 
     async def open(self) -> None:
         """Do nothing."""
@@ -136,13 +147,23 @@ class ScriptedEngine(Engine):
         return ScoreResult(total, tokens, len((prompt or "").split()), self.model)
 
     async def pool(self, request: PoolRequest) -> PoolResult:
-        """Return an embedding of `_DIMENSIONS` values of length 1; it depends on model and words only."""
-        if request.task != EMBED:
-            raise TypeError(f"engine kind '{self.kind}' embeds only; it was asked to {request.task}")
+        """Return an embedding of `_DIMENSIONS` values of length 1, a reward, or a probability.
+
+        They depend on model and words only; a reward on those of the last turn, or of the last text.
+        """
+        self.pool_calls.append(request)
         await self._wait()
         turns = [request.text] if request.messages is None else [m["content"] for m in request.messages]
-        words = [w.casefold() for text in turns for w in (text or "").split()]
-        return PoolResult(_embedding(self.config.model, words), len(words), self.model)
+        texts = [text or "" for text in (*turns, request.text_pair, *(request.candidates or ())) if text is not None]
+        words = [w.casefold() for text in texts for w in text.split()]
+        if request.task == EMBED:
+            return PoolResult(_embedding(self.config.model, words), len(words), self.model)
+        value = _reward(self.config.model, texts[-1])
+        if request.candidates is not None:
+            value = _reward(self.config.model, texts[-2]) - value
+        if request.task == CLASSIFY:
+            value = 1 / (1 + math.exp(-value))
+        return PoolResult((value,), len(words), self.model)
 
     async def _wait(self) -> None:
         if self.config.latency_ms:
@@ -185,6 +206,11 @@ def _logprob(model: str, text: str, ended: bool) -> tuple[float, int]:
 def _word_logprob(model: str, word: str) -> float:
     raw = hashlib.blake2b(f"{model}\0{word}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
     return -4.0 * int.from_bytes(raw, "big") / 2**32
+
+
+def _reward(model: str, text: str) -> float:
+    total, words = _logprob(model, text, ended=False)
+    return total / max(words, 1)
 
 
 def _embedding(model: str, words: list[str]) -> tuple[float, ...]:

@@ -9,11 +9,8 @@ Importing this module imports neither torch nor transformers.
 from __future__ import annotations
 
 import asyncio
-import gc
-import importlib.util
 from collections.abc import Sequence
 from functools import cached_property
-from importlib import metadata
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.engines.base import Engine, ModelAddress
 from pipeline.engines.batching import BatchWorker
 from pipeline.engines.local.address import ModelFiles, chat_template_digest, content_digest, resolve
+from pipeline.engines.local.packages import need_packages, return_memory, transformers_version
 from pipeline.engines.local.session import Ask, Prepared, Reply, Session
 from pipeline.errors import EngineError, PrerequisiteError, Stopped
 from pipeline.types import (
@@ -96,10 +94,10 @@ class TransformersEngine(Engine):
 
     def check(self) -> None:
         """Look for packages and model files without importing or loading them."""
-        self._need(_PACKAGES)
+        need_packages(self.kind, _PACKAGES)
         files = resolve(self.config.model, self.config.revision)
         if files.kind == "gguf":
-            self._need(_GGUF_PACKAGES)
+            need_packages(self.kind, _GGUF_PACKAGES)
         if files.kind != "hub" and self.config.revision not in (None, self._digest):
             raise PrerequisiteError(
                 f"model '{self.config.model}': its content has SHA-256 {self._digest}, but the recipe's revision is "
@@ -111,7 +109,7 @@ class TransformersEngine(Engine):
         rounding = self.config.round_weights
         return {
             "kind": self.kind,
-            "version": _transformers_version(),
+            "version": transformers_version(),
             "model": self.config.model,
             "revision": self._revision,
             "chat_template": self._template_digest,
@@ -122,6 +120,11 @@ class TransformersEngine(Engine):
             "compiled": False,
             "tensor_parallel": 1,
         }
+
+    @cached_property
+    def tokenizer_digest(self) -> str | None:
+        """Return the digest of the model's vocabulary; None if its files are not here or keep it in another form."""
+        return vocabulary_digest(self._files, self.config.revision)
 
     async def open(self) -> None:
         """Load the model in a thread and start the worker."""
@@ -146,7 +149,7 @@ class TransformersEngine(Engine):
         if session is not None:
             session.release()
             del session, worker
-            await asyncio.to_thread(_return_memory)
+            await asyncio.to_thread(return_memory)
 
     async def generate(self, request: GenRequest) -> GenResult:
         """Sample.
@@ -201,14 +204,6 @@ class TransformersEngine(Engine):
             row_slots=self.config.batch_tokens,
         )
 
-    def _need(self, packages: Sequence[str]) -> None:
-        missing = [name for name in packages if importlib.util.find_spec(name) is None]
-        if missing:
-            raise PrerequisiteError(
-                f"engine '{self.kind}': package{'s' if len(missing) > 1 else ''} {', '.join(missing)} not installed; "
-                "pip install 'prefmill[local]'"
-            )
-
     @cached_property
     def _files(self) -> ModelFiles:
         return resolve(self.config.model, self.config.revision)
@@ -224,25 +219,3 @@ class TransformersEngine(Engine):
     @property
     def _revision(self) -> str:
         return str(self.config.revision) if self._files.kind == "hub" else self._digest
-
-
-def _transformers_version() -> str:
-    try:
-        return ".".join(metadata.version("transformers").split(".")[:2])
-    except metadata.PackageNotFoundError as error:
-        raise PrerequisiteError("package transformers not installed; pip install 'prefmill[local]'") from error
-
-
-def _return_memory() -> None:
-    """Collect what the model left and hand free pages back to the system where the C library can."""
-    import ctypes
-    import sys
-
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

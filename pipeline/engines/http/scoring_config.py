@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.engines.local.vocabulary import folder_vocabulary_digest
 from pipeline.errors import PrerequisiteError
 from pipeline.types import ExecutionOnly, Json
 
@@ -69,6 +70,11 @@ class ScoringConfig(BaseModel):
             raise PrerequisiteError(
                 "scoring.tokenizer names a folder, which needs the extra 'local': pip install 'prefmill[local]'"
             )
+
+    @property
+    def tokenizer_digest(self) -> str | None:
+        """Return the digest of the named folder's vocabulary; None if the server or its text makes the tokens."""
+        return None if self.folder is None else folder_vocabulary_digest(self.folder)
 
     def identity(self) -> dict[str, Json]:
         """Return what changes the scores; a folder counts by the content of its files, not by its place."""

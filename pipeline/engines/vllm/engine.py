@@ -19,6 +19,7 @@ from typing import ClassVar
 from pipeline.engines.base import Engine, ModelAddress
 from pipeline.engines.local.address import ModelFiles, chat_template_digest, content_digest, resolve
 from pipeline.engines.local.folders import written_folder
+from pipeline.engines.local.vocabulary import vocabulary_digest
 from pipeline.engines.vllm import arguments, readiness
 from pipeline.engines.vllm.calls import Calls
 from pipeline.engines.vllm.config import Speculative, VllmConfig
@@ -123,6 +124,11 @@ class VllmEngine(Engine):
             "engine_args": self.config.meaningful_engine_args(),
         }
 
+    @cached_property
+    def tokenizer_digest(self) -> str | None:
+        """Return the digest of the model's vocabulary; None if its files are not here or keep it in another form."""
+        return vocabulary_digest(self._files, self.config.revision)
+
     def keep_faults_in(self, folder: Path) -> None:
         """Remember in the run's folder which requests were in flight when the engine died."""
         self._counts.keep_in(folder)
@@ -206,6 +212,8 @@ class VllmEngine(Engine):
         """Return the vector of a pooling model; see `Engine.generate` for the errors."""
         if request.task != self.config.task:
             raise EngineError(f"engine '{self.kind}' was asked for '{request.task}' but has task: {self.config.task}")
+        if request.text_pair is not None or request.candidates is not None:
+            raise EngineError(f"engine '{self.kind}' reads one text, not a pair; bind an engine of kind 'classifier'")
         return PoolResult.from_json(await self._ask("pool", request.to_json()))
 
     async def _ask(self, op: str, body: dict[str, Json]) -> dict[str, Json]:

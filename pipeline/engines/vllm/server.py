@@ -87,6 +87,13 @@ class VllmServerEngine(VllmEngine):
         """Return what changes replies: that of the kind `vllm`, and how text is scored; no address."""
         return {**super().identity(), "scoring": self.config.scoring.identity()}
 
+    @cached_property
+    def tokenizer_digest(self) -> str | None:
+        """Return that of the tokenizer folder that `scoring` names, else that of the model's files."""
+        if self.config.scoring.folder is not None:
+            return self.config.scoring.tokenizer_digest
+        return super().tokenizer_digest
+
     async def open(self) -> None:
         """Start a server and wait until it is healthy, or look at the one that runs.
 

@@ -3,12 +3,17 @@ import math
 
 import pytest
 
-from pipeline.api import EMBED, PoolRequest
+from pipeline.api import CLASSIFY, EMBED, REWARD, PoolRequest
 from pipeline.testing import scripted_engine
 
 
 def vector(text, **config):
     return asyncio.run(scripted_engine(**config).pool(PoolRequest("embed", text=text))).values
+
+
+def pooled(task, **what):
+    [value] = asyncio.run(scripted_engine().pool(PoolRequest(task, **what))).values
+    return value
 
 
 def test_an_embedding_has_length_one_and_depends_on_words_and_model_only():
@@ -29,7 +34,14 @@ def test_messages_are_embedded_too_and_an_empty_text_is_the_zero_vector():
     assert not any(vector(""))
 
 
-def test_it_offers_embeddings_and_no_other_pooling():
-    assert scripted_engine().offers(EMBED)
-    with pytest.raises(TypeError, match="embeds only; it was asked to reward"):
-        asyncio.run(scripted_engine().pool(PoolRequest("reward", text="a")))
+def test_it_offers_all_kinds_of_pooling():
+    assert all(scripted_engine().offers(c) for c in (EMBED, REWARD, CLASSIFY))
+
+
+def test_a_reward_is_that_of_the_last_turn_and_the_preferred_candidate_has_the_higher_one():
+    turns = ({"role": "user", "content": "a b"}, {"role": "assistant", "content": "c d"})
+    other = (turns[0], {"role": "assistant", "content": "e"})
+    one, two = (pooled("reward", messages=m) for m in (turns, other))
+    assert one == pooled("reward", text="c d") == pooled("reward", text="x", text_pair="c d") != two
+    first, second = (pooled("classify", messages=turns[:1], candidates=c) for c in (("c d", "e"), ("e", "c d")))
+    assert first + second == pytest.approx(1.0) and (first > 0.5) == (one > two)

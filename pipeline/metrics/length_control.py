@@ -108,6 +108,8 @@ def length_controlled_win_rate(
 ) -> LengthControlled:
     """Fit the regression for one system and predict its win rate at equal lengths.
 
+    The baseline is not fitted against itself: its weights are `BASELINE` and its figure is 50 by definition.
+
     Args:
         judgments: of the system; two rows with a preference at least.
         difficulty: by instruction; None leaves the term out.

@@ -85,7 +85,7 @@ def plan(
     typer.echo(f"run folder: {store.folder}")
     for line in differences(last.stages, fingerprints) if last else []:
         typer.echo(f"changed since the last run: {line}")
-    if checked.engines:
+    if checked.engines or probe is not None:
         show_costs(checked, request, probe)
 
 

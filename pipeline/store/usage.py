@@ -34,13 +34,13 @@ class Usage:
 
 
 def usage_of(result: GenResult | ScoreResult | PoolResult | None) -> Usage:
-    """Return what one request cost; None stands for one that was refused."""
+    """Return what one request cost; None stands for one that was refused, which read and made nothing that is told."""
     if isinstance(result, ScoreResult):
         return Usage(1, result.prompt_tokens + result.tokens)
     if isinstance(result, PoolResult):
         return Usage(1, result.tokens)
     if result is None:
-        return Usage(1, untold=1)
+        return Usage(1)
     made = [s.tokens for s in result.samples]
     if result.prompt_tokens is None or None in made:
         return Usage(1, untold=1)

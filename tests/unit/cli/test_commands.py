@@ -101,7 +101,7 @@ def test_status_shows_counts_and_rejects(folder):
     assert (
         result.code == 0 and "run 'small' in" in result.out and ": finished (last start: finished after" in result.out
     )
-    assert ["responses", "2/2", "3", "4", "engine.context_exceeded", "1"] in [
+    assert ["responses", "2/2", "3", "4", "3", "10", "36", "engine.context_exceeded", "1"] in [
         x.split() for x in result.out.splitlines()
     ]
 

@@ -1,25 +1,244 @@
-"""Not built yet."""
+"""Check rules against labelled responses and say which ones are worth keeping.
+
+A step of our own: AutoRule (arXiv:2506.15651) uses its merged list as it is. Work on rubrics since then says that
+choosing rules by how they fit known preferences raises a judge's accuracy (PReMISE, arXiv:2605.30803; Auto-Rubric,
+arXiv:2510.17314). Use pairs that the rules were not drawn from. The stage asks nothing: it reads the verdicts of
+`verify_rules`, so its bounds can be changed without a request. It does not know what a rule says.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
 
-from pipeline.api import PrerequisiteError, StageConfig, StageContext, TableResult, TableStage
+from pipeline.api import (
+    ExecutionOnly,
+    Factor,
+    Json,
+    Reject,
+    ReportTable,
+    Row,
+    StageBooks,
+    StageConfig,
+    StageContext,
+    TableResult,
+    TableStage,
+    Yield,
+    columns,
+    lineage_id,
+)
+from stages.rules.rule_agreement import UNREADABLE, Agreement, Pairs, Verdicts, agreements, labelled_pairs, phi
+from stages.rules.rule_scores import OnNotApplicable
+from stages.rules.rule_sets import Rule, load_rules, rules_digest
+from stages.rules.verdict_replies import NO, NOT_APPLICABLE, YES
+
+_EXAMPLES = 20
 
 
 class ValidateRulesConfig(StageConfig):
     """Options of `validate_rules`."""
 
+    rules: str = Field(min_length=1)
+    """The file that `verify_rules` was given; a relative path is taken from the recipe's folder."""
+    rule_set: str | None = None
+    """As given to `verify_rules`."""
+    min_agreement: float = Field(0.5, ge=0, le=1)
+    min_lower_bound: float = Field(0.5, ge=0, le=1)
+    """Least lower end of the 95 % Wilson interval of the agreement; 0.5 asks that chance be ruled out."""
+    min_compared: int = Field(10, ge=1)
+    """Least number of pairs that the rule tells apart."""
+    min_coverage: float = Field(0.05, ge=0, le=1)
+    """Least share of pairs that the rule tells apart."""
+    min_applicability: float = Field(0.0, ge=0, le=1)
+    """Least share of responses to which the rule applies; 0 keeps rules for rare tasks."""
+    max_opposition: float = Field(0.5, gt=0, le=1)
+    """Two rules contradict each other if the phi coefficient of their verdicts is at most minus this."""
+    min_together: int = Field(10, ge=2)
+    """Least number of responses on which both rules say yes or no, for a contradiction."""
+    drop_contradicting: bool = True
+    """Of two rules that contradict each other keep the one with the higher lower bound only."""
+    not_applicable: OnNotApplicable = "exclude"
+    """`satisfied` counts a rule that does not apply as kept, as the paper does."""
+    base_folder: Annotated[str, ExecutionOnly()] = ""
+    """Filled by the planner with the recipe's folder."""
+
 
 class ValidateRules(TableStage):
-    """Not built yet."""
+    """Makes one row of each rule, kept or not; as a rule set such rows stand for the kept ones.
+
+    `pairs` counts labelled pairs (responses of one prompt whose labels differ), `pairs_compared` those that the rule
+    tells apart. `agreement` is null if there is none. `contradicts` names rules whose verdicts are opposed. `reason`
+    says why a rule is not kept, null if it is: `compared`, `coverage`, `applicability`, `agreement`, `lower_bound`,
+    `contradicts <rule id>`. `against` holds the ids of up to 20 preferred responses that broke the rule while the other
+    kept it. The order is that of the rule set. What a rule rests on is all rows, so none is cited.
+
+    Reject codes:
+        rules.bad_row: no prompt_id, id or label, or verdicts that are not those of this rule set.
+    """
 
     name: ClassVar[str] = "validate_rules"
     version: ClassVar[int] = 1
     config_type: ClassVar[type[StageConfig]] = ValidateRulesConfig
+    scope: ClassVar[Literal["shard", "dataset"]] = "dataset"
+    accounting: ClassVar[Literal["rows", "groups", "derived"]] = "derived"
+    max_rows: ClassVar[int] = 200_000
+    lineage: ClassVar[tuple[str, ...]] = ()
+
+    inputs = columns(id=str, prompt_id=str, label=float, rule_ids=list[str], verdicts=list[int])
+    outputs = columns(
+        id=str,
+        rule_id=str,
+        rule=str,
+        kept=bool,
+        reason=str,
+        pairs=int,
+        pairs_compared=int,
+        agreement=float,
+        wilson_low=float,
+        wilson_high=float,
+        coverage=float,
+        applicability=float,
+        contradicts=list[str],
+        against=list[str],
+    )
+
+    config: ValidateRulesConfig
+
+    def digest(self) -> Mapping[str, Json]:
+        """Return name and hash of the file of rules, after it was read.
+
+        Raises:
+            PrerequisiteError: if it is missing, cannot be read, or holds no rule.
+        """
+        self._rules()
+        return {"rules": rules_digest(self._path)}
+
+    def yields(self) -> Yield:
+        """One row for each rule, however many responses come in."""
+        return Yield((Factor("K", len(self._rules())),), at_most=True)
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
-        """Refuse."""
-        raise PrerequisiteError("not built yet")
+        """Compare verdicts with labels."""
+        rules = self._rules()
+        rows, rejects = _usable(table.select(self.inputs.names).to_pylist(), [r.rule_id for r in rules])
+        made = self._judged(rules, rows) if rows else []
+        return TableResult(pa.Table.from_pylist(made, self.outputs), rejects)
+
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Show every rule with its figures."""
+        names = ["rule", "kept", "reason", "pairs_compared", "agreement", "wilson_low", "coverage", "applicability"]
+        rows = [r for batch in books.rows(names) for r in batch.to_pylist()]
+        lines = tuple(tuple(r[n] if n != "kept" else ("no", "yes")[r[n]] for n in names) for r in rows)
+        note = f"{sum(r['kept'] for r in rows)} of {len(rows)} rules kept. The lower bound takes pairs for independent."
+        headings = ("rule", "kept", "reason", "pairs told apart", "agreement", "lower bound", "coverage", "applies")
+        return [ReportTable("Rules against labels", headings, lines, note)]
+
+    def _judged(self, rules: Sequence[Rule], rows: Sequence[Row]) -> list[Row]:
+        verdicts = np.array([[UNREADABLE if v is None else v for v in r["verdicts"]] for r in rows], np.int8)
+        counted = verdicts
+        if self.config.not_applicable == "satisfied":
+            counted = np.where(verdicts == NOT_APPLICABLE, np.int8(YES), verdicts)
+        pairs = labelled_pairs([r["prompt_id"] for r in rows], [r["label"] for r in rows])
+        found = [
+            replace(a, applicability=of_all.applicability)
+            for a, of_all in zip(agreements(counted, pairs), agreements(verdicts, pairs), strict=True)
+        ]
+        opposed = phi(counted, self.config.min_together) <= -self.config.max_opposition
+        reasons = _reasons(found, opposed, rules, self.config)
+        return [
+            {
+                "id": lineage_id("rule", rule.rule_id),
+                "rule_id": rule.rule_id,
+                "rule": rule.text,
+                "kept": reasons[k] is None,
+                "reason": reasons[k],
+                "pairs": len(pairs),
+                **_figures(found[k]),
+                "contradicts": [rules[j].rule_id for j in np.flatnonzero(opposed[k]).tolist()],
+                "against": _against(counted[:, k], pairs, rows),
+            }
+            for k, rule in enumerate(rules)
+        ]
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.config.base_folder) / self.config.rules
+
+    def _rules(self) -> tuple[Rule, ...]:
+        return load_rules(self._path, self.config.rule_set)
+
+
+def _usable(rows: Sequence[Row], rule_ids: list[str]) -> tuple[list[Row], list[Reject]]:
+    """Part rows that can be compared from those that cannot."""
+    usable: list[Row] = []
+    rejects: list[Reject] = []
+    for row in rows:
+        label, problem = row["label"], None
+        if row["prompt_id"] is None or label is None or not math.isfinite(label):
+            problem = "the prompt_id is null, or the label is null or not finite"
+        elif row["rule_ids"] != rule_ids:
+            problem = "the verdicts are not those of this rule set; give both stages the same 'rules' and 'rule_set'"
+        elif row["verdicts"] is None or len(row["verdicts"]) != len(rule_ids):
+            problem = "'verdicts' does not have one entry for each rule"
+        if problem:
+            rejects.append(Reject({"id": row["id"]}, "rules.bad_row", problem))
+        else:
+            usable.append(row)
+    return usable, rejects
+
+
+def _figures(found: Agreement) -> Row:
+    low, high = found.interval
+    return {
+        "pairs_compared": found.compared,
+        "agreement": found.agreement,
+        "wilson_low": low,
+        "wilson_high": high,
+        "coverage": found.coverage,
+        "applicability": found.applicability,
+    }
+
+
+def _reasons(
+    found: Sequence[Agreement], opposed: NDArray[np.bool_], rules: Sequence[Rule], config: ValidateRulesConfig
+) -> list[str | None]:
+    """Return why each rule is not kept; of two that contradict each other the one with the lower bound goes."""
+    reasons = [_shortcoming(a, config) for a in found]
+    if not config.drop_contradicting:
+        return reasons
+    best_first = sorted((k for k, r in enumerate(reasons) if r is None), key=lambda k: -found[k].interval[0])
+    kept: list[int] = []
+    for k in best_first:
+        better = next((j for j in kept if opposed[k, j]), None)
+        if better is None:
+            kept.append(k)
+        else:
+            reasons[k] = f"contradicts {rules[better].rule_id}"
+    return reasons
+
+
+def _shortcoming(found: Agreement, config: ValidateRulesConfig) -> str | None:
+    """Return the first bound that a rule misses; a figure that does not exist misses its bound."""
+    if found.compared < config.min_compared or found.agreement is None:
+        return "compared"
+    if found.coverage is None or found.coverage < config.min_coverage:
+        return "coverage"
+    if found.applicability is None or found.applicability < config.min_applicability:
+        return "applicability"
+    if found.agreement < config.min_agreement:
+        return "agreement"
+    return "lower_bound" if found.interval[0] < config.min_lower_bound else None
+
+
+def _against(verdicts: Verdicts, pairs: Pairs, rows: Sequence[Row]) -> list[str]:
+    """Return ids of preferred responses that broke a rule which the other one kept, each once, in order."""
+    wrong = (verdicts[pairs[:, 0]] == NO) & (verdicts[pairs[:, 1]] == YES)
+    return list(dict.fromkeys(rows[i]["id"] for i in pairs[wrong, 0].tolist()))[:_EXAMPLES]

@@ -1,0 +1,145 @@
+"""Ask a verifier about one rule and one response, and read its verdict; a reply that says none is asked again.
+
+The conversation comes first and the rule last, so that an engine with a prefix cache reads the conversation once for
+all rules; the release's order puts the rule first. An engine that chooses among texts gives the probability of each
+verdict. Knows one response; what its verdicts add up to is in `stages.rules.rule_scores`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from pipeline.api import CHOICE, JSON_SCHEMA, GenRequest, Json, Message, RowError, StageContext
+from stages.replies.asking import Asking, ask
+from stages.rules.rule_sets import Rule
+from stages.rules.verdict_replies import CHOICES, NO, VERDICT_SCHEMA, VERDICTS, YES, parse_verdict, release_verdict
+
+ATTEMPTS = 1000
+"""Most attempts for one rule; each rule draws its seeds from a range of that many."""
+AREA = "rules."
+Layout = Literal["conversation_first", "release"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the verifier said of one rule.
+
+    Attributes:
+        value: 1 yes, 0 no, -1 not applicable, None if no reply could be read.
+        p_yes: probability of yes over yes and no, where the engine tells; None where it does not, or both are 0.
+        raw: the last complete reply; None if every one was cut off.
+    """
+
+    value: int | None
+    p_yes: float | None
+    raw: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to ask, the same for all rules of a row."""
+
+    layout: Layout
+    free_reply: bool
+    concise: bool
+    temperature: float
+    retry_temperature: float
+    max_tokens: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RuleQuestions:
+    """Asks the role `verifier` about one row."""
+
+    ctx: StageContext
+    row_id: str
+    manner: Manner
+    conversation: str
+    response: str
+
+    async def verdict_on(self, rule: Rule, number: int) -> Verdict:
+        """Return the verdict on a rule; `number` is its place in the set, and its seeds depend on it.
+
+        Raises:
+            RowError: what the engine itself refuses; a reply without a verdict is no error.
+        """
+        engine, manner = self.ctx.engine("verifier"), self.manner
+        held = manner.layout == "conversation_first" and not manner.free_reply
+        if held and engine.offers(CHOICE):
+            return await self._chosen(rule, number)
+        as_json = held and engine.offers(JSON_SCHEMA)
+        replies = _Replies(manner.layout)
+        schema = VERDICT_SCHEMA if as_json else None
+        messages = self._messages(rule, "json" if as_json else "marks")
+        value = await self._asked(messages, number, replies, schema)
+        return Verdict(value, None, replies.last)
+
+    async def _asked(
+        self, messages: tuple[Message, ...], number: int, replies: _Replies, schema: Mapping[str, Json] | None
+    ) -> int | None:
+        """Ask once at `temperature`, then again at `retry_temperature`, since greedy replies do not change."""
+        rounds = [(self.manner.temperature, 1, 0), (self.manner.retry_temperature, self.manner.attempts - 1, 1)]
+        for temperature, attempts, before in rounds:
+            how = Asking(self.ctx.engine("verifier"), temperature, self.manner.max_tokens, attempts, "rules", schema)
+            first = number * ATTEMPTS + before
+            try:
+                return (await ask(how, messages, partial(self._seed, first), replies.read)).parsed
+            except RowError as e:
+                if not e.code.startswith(AREA):  # the engine's own refusals concern the whole row
+                    raise
+        return None
+
+    def _seed(self, first: int, attempt: int) -> int:
+        return self.ctx.seed(self.row_id, first + attempt)
+
+    async def _chosen(self, rule: Rule, number: int) -> Verdict:
+        request = GenRequest(
+            messages=self._messages(rule, "marks"),
+            max_tokens=self.manner.max_tokens,
+            temperature=self.manner.temperature,
+            seed=self.ctx.seed(self.row_id, number * ATTEMPTS),
+            choices=CHOICES,
+        )
+        sample = (await self.ctx.engine("verifier").generate(request)).samples[0]
+        try:
+            value: int | None = parse_verdict(sample.text)
+        except ValueError:
+            value = None
+        return Verdict(value, probability_of_yes(sample.choice_logprobs), sample.text)
+
+    def _messages(self, rule: Rule, form: str) -> tuple[Message, ...]:
+        shown = {"conversation": self.conversation, "response": self.response}
+        asked = {"rule": rule.text, "concise": self.manner.concise}
+        if self.manner.layout == "release":
+            return self.ctx.prompt("release.v1").render(**shown, **asked)
+        return self.ctx.prompt("verdict.v1").render(**shown, **asked, form=form)
+
+
+@dataclass(slots=True)
+class _Replies:
+    """Reads replies in the manner of a layout and remembers the last."""
+
+    layout: Layout
+    last: str | None = field(default=None)
+
+    def read(self, reply: str) -> int:
+        self.last = reply
+        return release_verdict(reply) if self.layout == "release" else parse_verdict(reply)
+
+
+def probability_of_yes(logprobs: Sequence[float] | None) -> float | None:
+    """Return P(yes) / (P(yes) + P(no)) from the log-probabilities (nats) of `CHOICES`, in their order.
+
+    None where there are none, or where neither has a probability.
+    """
+    if logprobs is None:
+        return None
+    yes, no = (logprobs[VERDICTS.index(v)] for v in (YES, NO))
+    if max(yes, no) == -math.inf:
+        return None
+    return 1.0 / (1.0 + math.exp(no - yes)) if no - yes < 700 else 0.0

@@ -1,0 +1,143 @@
+"""Read rules out of a model's reply: a JSON array or a numbered list, with the numbers of their sources when merging.
+
+A reply that cannot be read raises `Unusable`, so that the caller asks again. What a rule may say is not judged here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.api import Json
+from stages.replies.asking import Unusable
+from stages.replies.fences import FENCE, json_of, unfenced
+from stages.rules.reasoning import split_reasoning
+
+_LINE = re.compile(r"[ \t]*(?:\(?\d{1,4}[.)]|[-*•])[ \t]+(\S.*)")
+_NONE = re.compile(r"(?:there (?:are|is) )?(?:no|none)(?: such)?(?: rules?)?(?: found)?[.!]?", re.IGNORECASE)
+_CITED = re.compile(
+    r"[ \t]*[\[(](?:from |rules? |sources?:? )?(\d{1,4}(?:[ ]*(?:,|and|&)[ ]*\d{1,4})*)[\])][.]?[ \t]*$"
+)
+
+RULES_SCHEMA: Mapping[str, Json] = {
+    "type": "object",
+    "properties": {"rules": {"type": "array", "items": {"type": "string"}}},
+    "required": ["rules"],
+    "additionalProperties": False,
+}
+"""Schema of a list of rules; the root is an object, since some servers take no other."""
+
+MERGED_SCHEMA: Mapping[str, Json] = {
+    "type": "object",
+    "properties": {
+        "rules": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"rule": {"type": "string"}, "from": {"type": "array", "items": {"type": "integer"}}},
+                "required": ["rule", "from"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["rules"],
+    "additionalProperties": False,
+}
+"""Schema of merged rules, each with the numbers of the rules that it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A merged rule as written, and the places (from 0) of the sources that it names and that exist."""
+
+    rule: str
+    sources: tuple[int, ...]
+
+
+def parse_rules(reply: str) -> list[Json]:
+    """Return the entries of the one JSON array of a reply, of whatever kind they are; it may be empty.
+
+    Raises:
+        Unusable: if there is prose in its place.
+    """
+    return _array(reply)
+
+
+def parse_rule_lines(reply: str) -> list[Json]:
+    """Return the entries of a numbered or bulleted list; a reply that only says "none" has no entries.
+
+    One line of introduction may stand before the list; what a small model writes after it is left unread.
+
+    Raises:
+        Unusable: if there is no list.
+    """
+    _, text = split_reasoning(reply)
+    if _NONE.fullmatch(text):
+        return []
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and lines[0].rstrip().endswith(":") and not _LINE.fullmatch(lines[0]):
+        lines = lines[1:]
+    entries: list[Json] = []
+    for line in lines:
+        found = _LINE.fullmatch(line.rstrip())
+        if not found:
+            break
+        entries.append(found[1])
+    if not entries:
+        raise Unusable("the reply is prose where a list of rules should be")
+    return entries
+
+
+def parse_merged(reply: str, n: int) -> list[Cited]:
+    """Return the merged rules of a JSON reply with their sources, numbered 1 to n in what the model was shown.
+
+    Raises:
+        Unusable: if there is no array, or an entry is not a rule with a list of numbers.
+    """
+    entries = _array(reply)
+    if not entries:
+        raise Unusable("the list of merged rules is empty")
+    out = []
+    for entry in entries:
+        rule, numbers = (entry.get("rule"), entry.get("from")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(rule, str) or not isinstance(numbers, list):
+            raise Unusable("an entry is no object with the text 'rule' and the list 'from'")
+        out.append(Cited(rule, _places(numbers, n)))
+    return out
+
+
+def parse_merged_lines(reply: str, n: int) -> list[Cited]:
+    """Return the merged rules of a list whose entries end with their sources in brackets, as `[1, 4]`.
+
+    Raises:
+        Unusable: if there is no list.
+    """
+    out = []
+    for line in parse_rule_lines(reply):
+        found = _CITED.search(line)
+        rule, numbers = (line[: found.start()], re.findall(r"\d+", found[1])) if found else (line, [])
+        out.append(Cited(rule, _places([int(i) for i in numbers], n)))
+    if not out:
+        raise Unusable("the list of merged rules is empty")
+    return out
+
+
+def _array(reply: str) -> list[Json]:
+    _, text = split_reasoning(reply)
+    fenced = FENCE.findall(text)
+    text = str(fenced[0]).strip() if len(fenced) == 1 else unfenced(text)
+    if not text.startswith(("[", "{")):
+        raise Unusable("the reply is prose where a JSON array should be")
+    value = json_of(text)
+    if isinstance(value, dict) and set(value) == {"rules"}:
+        value = value["rules"]
+    if not isinstance(value, list):
+        raise Unusable("the reply is JSON, but neither an array nor an object with the one key 'rules'")
+    return value
+
+
+def _places(numbers: list[Json], n: int) -> tuple[int, ...]:
+    """Return the places of sources that exist, each once, in order; a bool is no number."""
+    whole = {i for i in numbers if type(i) is int and 1 <= i <= n}
+    return tuple(i - 1 for i in sorted(whole))

@@ -1,0 +1,171 @@
+"""Ask which of two responses is better, in the order in which they are given: a judge, or a pair ranker.
+
+A comparison that gives nothing usable is None and is left to the caller; only faults of the engine itself go on. Knows
+two texts and their prompt; knows nothing about matrices or brackets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+from pipeline.api import (
+    CHOICE,
+    JSON_SCHEMA,
+    GenRequest,
+    Message,
+    RowError,
+    StageContext,
+    messages_of,
+)
+from stages.annotation.rank_pair import rank_pair
+from stages.preference.comparison_replies import (
+    comparison_schema,
+    parse_reasoned,
+    parse_word,
+    share_of_choices,
+    words,
+)
+from stages.replies.asking import Asking, Unusable, ask
+from stages.replies.transcripts import show_conversation, show_text
+
+_QUOTING = 1 << 30
+"""Draw of the quotation's seed, apart from those of the attempts."""
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One response of a prompt."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """P(the response shown first is better) in [0, 1], and what it was read from."""
+
+    share: float
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeOptions:
+    """How a judge is asked; see the options of `rate_preferences`."""
+
+    reason: bool
+    soft: bool
+    allow_ties: bool
+    temperature: float
+    max_tokens: int
+    attempts: int
+    max_prompt_characters: int | None
+    max_response_characters: int | None
+
+
+class Comparer(Protocol):
+    """Compares two responses in one order."""
+
+    cut: bool
+    """Whether something was left out of what was shown so far."""
+
+    async def compare(self, first: Candidate, second: Candidate) -> Comparison | None:
+        """Return how far the first is better, or None if there is no usable answer."""
+
+
+class Judge:
+    """A chat model that is shown the conversation and two responses.
+
+    Seeds follow from the ids of the two responses, so that the place of a response in its row changes nothing.
+    """
+
+    def __init__(self, ctx: StageContext, prompt: object, options: JudgeOptions) -> None:
+        """Quote the conversation once.
+
+        Args:
+            ctx: with the role `judge` and the templates.
+            prompt: the row's prompt.
+            options: how to ask.
+        """
+        self._ctx, self._options = ctx, options
+        self._engine = ctx.engine("judge")
+        self._messages = messages_of(prompt)  # type: ignore[arg-type]
+        self.cut = False
+
+    async def compare(self, first: Candidate, second: Candidate) -> Comparison | None:
+        """Ask for one order of two responses."""
+        name, options = f"{first.id}\0{second.id}", self._options
+        chosen = not options.reason and self._engine.offers(CHOICE)
+        schema = comparison_schema(options.allow_ties) if options.reason and self._engine.offers(JSON_SCHEMA) else None
+        form = "json" if schema else "lines"
+        messages = self._render(first, second, form)
+        try:
+            if chosen:
+                return await self._choose(messages, name)
+            parse = partial(parse_reasoned if options.reason else parse_word, ties=options.allow_ties)
+            how = Asking(self._engine, options.temperature, options.max_tokens, options.attempts, "preference", schema)
+            answer = await ask(how, messages, lambda attempt: self._ctx.seed(name, attempt), parse)
+            return Comparison(answer.parsed, answer.text)
+        except (RowError, Unusable):
+            return None
+
+    def _render(self, first: Candidate, second: Candidate, form: str) -> tuple[Message, ...]:
+        options, seed = self._options, self._ctx.seed(f"{first.id}\0{second.id}", _QUOTING)
+        conversation = show_conversation(self._messages, seed, options.max_prompt_characters)
+        one = show_text("FIRST", first.text, seed, options.max_response_characters)
+        other = show_text("SECOND", second.text, seed, options.max_response_characters)
+        self.cut = self.cut or conversation.cut or one.cut or other.cut
+        further = {"form": form} if options.reason else {}
+        return self._ctx.prompt("reasoned.v1" if options.reason else "word.v1").render(
+            conversation=conversation.text, first=one.text, second=other.text, ties=options.allow_ties, **further
+        )
+
+    async def _choose(self, messages: tuple[Message, ...], name: str) -> Comparison:
+        """Have one of the words chosen, and take its probability if wanted; such a reply is never asked for again."""
+        options = self._options
+        request = GenRequest(
+            messages=messages,
+            max_tokens=options.max_tokens,
+            temperature=options.temperature,
+            seed=self._ctx.seed(name),
+            choices=words(options.allow_ties),
+        )
+        sample = (await self._engine.generate(request)).samples[0]
+        if options.soft:
+            logprobs = list(sample.choice_logprobs or ())
+            return Comparison(share_of_choices(logprobs), json.dumps(logprobs))
+        return Comparison(parse_word(sample.text, options.allow_ties), sample.text)
+
+
+class Ranker:
+    """A pair ranker or a reward model, by `rank_pair`."""
+
+    cut = False
+
+    def __init__(self, ctx: StageContext, prompt: object) -> None:
+        """Take the role `ranker` and the row's prompt."""
+        self._engine = ctx.engine("ranker")
+        self._messages = messages_of(prompt)  # type: ignore[arg-type]
+
+    async def compare(self, first: Candidate, second: Candidate) -> Comparison | None:
+        """Rank one order of two responses."""
+        try:
+            share = await rank_pair(self._engine, self._messages, first.text, second.text)
+        except RowError:
+            return None
+        return Comparison(share, repr(share)) if 0.0 <= share <= 1.0 else None
+
+
+async def together(jobs: Iterable[Awaitable[Value]]) -> list[Value]:
+    """Wait for all, and only then raise what the first of them that failed raised."""
+    out: list[Value] = []
+    for result in await asyncio.gather(*jobs, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+        out.append(result)
+    return out

@@ -114,7 +114,9 @@ class ScoreReward(RowStage):
         try:
             return (await engine.pool(request)).values
         except RowError as e:
-            raise RowError("reward.nonfinite", e.message) if e.code == "pool.nonfinite" else e
+            if e.code != "pool.nonfinite":
+                raise
+            raise RowError("reward.nonfinite", e.message) from e
 
 
 def reward_of(heads: Sequence[float], label_index: int | None, weights: Sequence[float] | None) -> float:

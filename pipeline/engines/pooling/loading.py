@@ -23,6 +23,7 @@ PAIRRM_CONTEXT = 2048
 
 _MORE_THAN_ANY_MODEL = 10_000_000
 _HEAD = ("head_layer.1.weight", "head_layer.1.bias", "head_layer.4.weight", "head_layer.4.bias")
+_CLASSES = {"score": "AutoModelForSequenceClassification", "embed": "AutoModel", "pairrm": "DebertaV2Model"}
 _PAIRRM_NAMES = {r"^pretrained_model\.": ""}
 
 
@@ -85,11 +86,10 @@ def _folder(files: ModelFiles, revision: str) -> Path:
 
 
 def _load(folder: Path, options: PoolingOptions) -> Loaded:
-    from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, DebertaV2Model
+    import transformers
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    kinds = {"score": AutoModelForSequenceClassification, "embed": AutoModel, "pairrm": DebertaV2Model}
-    model = _weights(kinds[options.form], folder, options)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    model = _weights(getattr(transformers, _CLASSES[options.form]), folder, options)
     filler = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
     ready: PoolingModel
     if options.form == "pairrm":

@@ -50,7 +50,7 @@ def install(tmp_path, monkeypatch):
 
 def test_our_own_stages_and_engines_are_registered_under_our_distribution():
     assert {"load_prompts", "select_pairs"} <= registered(STAGES).keys()
-    assert list(registered(ENGINES)) == ["openai", "scripted", "transformers", "vllm", "vllm_server"]
+    assert list(registered(ENGINES)) == ["classifier", "openai", "scripted", "transformers", "vllm", "vllm_server"]
     assert {e.distribution for e in registered(STAGES).values()} == {"prefmill"}
 
 

@@ -10,6 +10,7 @@ from pipeline.schema import MESSAGES, columns
 from pipeline.stage import (
     BoundEngine,
     Factor,
+    Maker,
     ReportTable,
     RowStage,
     Source,
@@ -72,6 +73,7 @@ __all__ = [
     "GenRequest",
     "GenResult",
     "Json",
+    "Maker",
     "Message",
     "PoolRequest",
     "PoolResult",

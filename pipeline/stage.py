@@ -47,6 +47,10 @@ class BoundEngine(Protocol):
     def identity_digest(self) -> str:
         """Return the digest of all that changes the engine's replies; equal digests mean equal engines."""
 
+    @property
+    def tokenizer_digest(self) -> str | None:
+        """Return the digest of the engine's vocabulary; None if it is not known."""
+
     def offers(self, capability: str) -> bool:
         """Return whether the engine has a capability that the stage named under `optional_capabilities`."""
 
@@ -110,6 +114,23 @@ class Yield:
     total: Factor | None = None
     per_prompt: bool = False
     at_most: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Which stage of a recipe makes a column that another one reads.
+
+    Attributes:
+        stage_id: its id in the recipe.
+        stage: its registry name.
+        options: its options, defaults filled.
+        tokenizers: by role, the digest of its engine's vocabulary; None where that is not known.
+    """
+
+    stage_id: str
+    stage: str
+    options: Mapping[str, Json]
+    tokenizers: Mapping[str, str | None]
 
 
 class StageBooks(Protocol):
@@ -198,6 +219,16 @@ class Stage(ABC):
         A stage that fans out names its factor here; a table stage that regroups rows says `per_prompt` or `at_most`.
         """
         return Yield(at_most=self.filters)
+
+    def check_makers(self, makers: Mapping[str, Maker]) -> None:  # noqa: B027  most stages take columns as they come
+        """Refuse columns that do not fit together because of how they were made; called before any model is loaded.
+
+        Args:
+            makers: by name, the nearest stage upstream that makes each of the columns in `inputs`.
+
+        Raises:
+            ValueError: in one sentence, with what to do.
+        """
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
         """Return tables about what it did, computed from what is committed; none unless a stage has something to say.

@@ -20,6 +20,7 @@ from pipeline.engines.batching import BatchWorker
 from pipeline.engines.local.address import ModelFiles, chat_template_digest, content_digest, resolve
 from pipeline.engines.local.packages import need_packages, return_memory, transformers_version
 from pipeline.engines.local.session import Ask, Prepared, Reply, Session
+from pipeline.engines.local.vocabulary import vocabulary_digest
 from pipeline.errors import EngineError, PrerequisiteError, Stopped
 from pipeline.types import (
     CHAT,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pipeline.plan.makers import check_makers
 from pipeline.plan.plan import Plan, PlannedStage
 from pipeline.registry import STAGES, registered
 from pipeline.schema import schema_json
@@ -44,8 +45,10 @@ def fingerprint_plan(plan: Plan, limit: int | None = None, sample: int | None = 
         sample: how many rows are drawn from each source, for a probe; likewise.
 
     Raises:
+        PlanError: if columns do not fit together because of how they are made.
         PrerequisiteError: if an input or a model is missing.
     """
+    check_makers(plan)
     identities = {name: engine.identity() for name, engine in plan.engines.items()}
     out: dict[str, Fingerprint] = {}
     for stage in plan.stages.values():

@@ -97,6 +97,11 @@ class JournaledEngine:
         self._slot, self._log, self._stop, self._pacer, self._progress = slot, log, stop, pacer, progress
         self.model, self.identity_digest = slot.model, slot.identity_digest
 
+    @property
+    def tokenizer_digest(self) -> str | None:
+        """Return the digest of the engine's vocabulary; None if it is not known."""
+        return self._slot.engine.tokenizer_digest
+
     def offers(self, capability: str) -> bool:
         """Return whether the engine offers a capability; an offer that the fingerprint does not keep is not told."""
         if capability not in self._may_ask.capabilities:

@@ -36,7 +36,9 @@ def vocabulary_digest(files: ModelFiles, revision: str | None = None) -> str | N
     if files.kind == "gguf":
         assert files.path is not None
         tokens = read_vocabulary(files.path)
-        return None if tokens is None else _digest((i, text) for i, (text, kind) in enumerate(tokens) if _is(kind))
+        return (
+            None if tokens is None else _digest((i, text) for i, (text, kind) in enumerate(tokens) if kind in _ORDINARY)
+        )
     folder = files.path if files.hub_id is None else _cached(files.hub_id, revision)
     return None if folder is None else folder_vocabulary_digest(folder)
 
@@ -59,10 +61,6 @@ def _ordinary_tokens(value: Any) -> dict[str, int]:
     added = {token["content"]: token for token in value.get("added_tokens") or []}
     ordinary = {text: int(i) for text, i in vocabulary.items() if text not in added}
     return ordinary | {text: int(t["id"]) for text, t in added.items() if not t["special"]}
-
-
-def _is(kind: int) -> bool:
-    return kind in _ORDINARY
 
 
 def _digest(tokens: Iterable[tuple[int, bytes]]) -> str:

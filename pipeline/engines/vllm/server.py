@@ -16,6 +16,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar, Final
 
 from pipeline.engines.base import ModelAddress

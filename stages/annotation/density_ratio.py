@@ -2,11 +2,13 @@
 
 Paper: CDR / Dr.SoW, arXiv:2411.02481. `sum` is the paper's pipeline, `per_strong_token` the reward_hub library,
 `per_own_token` with the two guards and the squashing is FinLab; these rank differently. `per_byte` is for models
-with different tokenisers. This stage does not know the models, only the columns.
+with different tokenisers. This stage does not know the models, only the columns and what the recipe says of their
+makers; the arithmetic is in `ratios`, the figures about length in `length_drift`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,59 +17,33 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pipeline.api import Reject, StageConfig, StageContext, TableResult, TableStage, columns
+from pipeline.api import (
+    Maker,
+    Reject,
+    ReportTable,
+    StageBooks,
+    StageConfig,
+    StageContext,
+    TableResult,
+    TableStage,
+    columns,
+)
+from stages.annotation.ratio_report import ratio_tables
+from stages.annotation.ratios import FloatArray, density_ratio, implausible, repeats_a_window, squash
 
-FloatArray = NDArray[np.float64]
 Normalize = Literal["sum", "per_own_token", "per_strong_token", "per_byte"]
+BoolArray = NDArray[np.bool_]
 
-LOW_LIKELIHOOD = -1.1
-"""Mean log-probability (nats per token) under which the strong model finds a text implausible (FinLab)."""
 REPETITION_REWARD = -2.0
-REPEATED_WORDS = 15
+"""What FinLab gives a text that repeats itself; below any mean per token or byte worth having."""
 
-
-def density_ratio(strong: FloatArray, weak: FloatArray, strong_size: FloatArray, weak_size: FloatArray) -> FloatArray:
-    """Return strong / strong_size - weak / weak_size.
-
-    Args:
-        strong: shape (n,), sum of log-probabilities under the strong model, nats.
-        weak: shape (n,), the same under the weak model.
-        strong_size: shape (n,), positive: 1 for the plain sum, else tokens or bytes.
-        weak_size: shape (n,), positive. Equal to `strong_size` for all variants but `per_own_token`.
-
-    Returns:
-        Shape (n,). Swapping the models negates it where each model keeps its own size.
-    """
-    return strong / strong_size - weak / weak_size
-
-
-def guard_low_likelihood(
-    reward: FloatArray, mean_strong: FloatArray, mean_weak: FloatArray
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Replace the reward by the strong model's mean where both models find the text implausible.
-
-    Where mean_strong < -1.1 and mean_weak < mean_strong, the difference says nothing and is open to reward hacking.
-
-    Returns:
-        The guarded reward and where the guard acted, both of shape (n,).
-    """
-    hit = (mean_strong < LOW_LIKELIHOOD) & (mean_weak < mean_strong)
-    return np.where(hit, mean_strong, reward), hit
-
-
-def repeats_a_window(text: str, words: int = REPEATED_WORDS) -> bool:
-    """Return whether some run of `words` words, split at white space, occurs twice (overlap counts)."""
-    split = text.split()
-    windows = [tuple(split[i : i + words]) for i in range(len(split) - words + 1)]
-    return len(set(windows)) < len(windows)
-
-
-def squash(reward: FloatArray, temperature: float) -> FloatArray:
-    """Return sigmoid(reward / temperature); it saturates to 0 or 1 in floating point, which makes ties."""
-    z = reward / temperature
-    small = np.exp(-np.abs(z))
-    squashed: FloatArray = np.where(z >= 0, 1.0, small) / (1.0 + small)
-    return squashed
+_MESSAGES = {
+    "density.nonfinite": "a log-probability or token count is null, NaN or infinite; expected finite numbers",
+    "density.empty": "normalize '{normalize}' has no token or byte to divide by",
+    "density.tokenizers": "'{above}' and '{below}' were scored with different tokenizers, whose means per token do not "
+    "compare; use normalize: sum or per_byte without guard_low_likelihood",
+    "density.end_token": "the end-of-turn token is in one of '{above}' and '{below}' only; set include_eos alike",
+}
 
 
 class DensityRatioConfig(StageConfig):
@@ -76,9 +52,16 @@ class DensityRatioConfig(StageConfig):
     numerator: str = Field("strong_logprob", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     denominator: str = Field("weak_logprob", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     normalize: Normalize = "sum"
+    """`sum` rewards length where the weak model is worse at every token; see the report. Models with different
+    tokenizers take `sum` or `per_byte`."""
     column: str = Field("reward", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     guard_low_likelihood: bool = False
+    """Where both models find a text implausible, the reward is the strong model's own log-probability, normalised
+    alike."""
     guard_repetition: bool = False
+    """Where a run of 15 words occurs twice, the reward is `repetition_reward`."""
+    repetition_reward: float | None = Field(None, allow_inf_nan=False)
+    """None is -2 as in FinLab, which suits means; sums need a figure of their own, in nats."""
     sigmoid_temperature: float | None = Field(None, gt=0)
     """FinLab uses 0.03; None leaves the reward as it is."""
 
@@ -86,24 +69,35 @@ class DensityRatioConfig(StageConfig):
     def _fits(self) -> Self:
         if self.numerator == self.denominator:
             raise ValueError(f"numerator and denominator are both '{self.numerator}'; the ratio would be 0 everywhere")
-        if (self.guard_low_likelihood or self.guard_repetition) and self.normalize != "per_own_token":
+        if self.guard_repetition and self.normalize == "sum" and self.repetition_reward is None:
             raise ValueError(
-                f"the guards put means per token among rewards; they need normalize: per_own_token, "
-                f"got '{self.normalize}'"
+                "guard_repetition puts -2 among the rewards, which is no low figure among sums; give "
+                "repetition_reward in nats, or normalize per token or byte"
             )
+        if self.repetition_reward is not None and not self.guard_repetition:
+            raise ValueError("repetition_reward says what guard_repetition gives; set guard_repetition: true")
         return self
+
+    @property
+    def needs_one_tokenizer(self) -> bool:
+        """Return whether means per token of the two models are compared."""
+        return self.normalize in ("per_own_token", "per_strong_token") or self.guard_low_likelihood
 
 
 class DensityRatio(TableStage):
     """Adds the reward, which guard set it (`none`, `low_likelihood`, `repetition`) and the normalisation.
 
+    Swapping numerator and denominator negates every reward that no guard set, `per_strong_token` excepted.
+
     Reject codes:
         density.nonfinite: a log-probability or a token count is null, NaN or infinite.
         density.empty: nothing to divide by: no token was scored, or the response has no bytes.
+        density.tokenizers: the two models have different tokenizers, and means per token are asked for.
+        density.end_token: one model scored the end-of-turn token, the other did not.
     """
 
     name: ClassVar[str] = "density_ratio"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     config_type: ClassVar[type[StageConfig]] = DensityRatioConfig
     scope: ClassVar[Literal["shard", "dataset"]] = "shard"
     accounting: ClassVar[Literal["rows", "groups", "derived"]] = "rows"
@@ -114,9 +108,9 @@ class DensityRatio(TableStage):
         """Read only the columns that the normalisation and the guards need."""
         super().__init__(config)
         needed: dict[str, Any] = {config.numerator: float, config.denominator: float}
-        if config.normalize in ("per_own_token", "per_strong_token"):
+        if config.normalize in ("per_own_token", "per_strong_token") or config.guard_low_likelihood:
             needed[f"{config.numerator}_tokens"] = int
-        if config.normalize == "per_own_token":
+        if config.normalize == "per_own_token" or config.guard_low_likelihood:
             needed[f"{config.denominator}_tokens"] = int
         if config.normalize == "per_byte" or config.guard_repetition:
             needed["response"] = str
@@ -124,15 +118,39 @@ class DensityRatio(TableStage):
         at = config.column
         self.outputs = columns(**{at: float, f"{at}_guard": str, f"{at}_normalize": str})
 
+    def check_makers(self, makers: Mapping[str, Maker]) -> None:
+        """Refuse scores over different spans, and means per token of models with different tokenizers.
+
+        Raises:
+            ValueError: with what to change.
+        """
+        above, below = makers.get(self.config.numerator), makers.get(self.config.denominator)
+        if above is None or below is None:
+            return
+        ends = {m.options["include_eos"] for m in (above, below) if "include_eos" in m.options}
+        if len(ends) > 1:
+            raise ValueError(
+                f"of stages '{above.stage_id}' and '{below.stage_id}' one scores the end-of-turn token and the other "
+                "does not, so their difference says nothing; set include_eos alike"
+            )
+        known = [{d for d in m.tokenizers.values() if d is not None} for m in (above, below)]
+        if self.config.needs_one_tokenizer and all(len(d) == 1 for d in known) and known[0] != known[1]:
+            raise ValueError(
+                f"the engines of stages '{above.stage_id}' and '{below.stage_id}' have different tokenizers, so their "
+                "means per token do not compare; set normalize: sum or per_byte without guard_low_likelihood, or bind "
+                "two models with one tokenizer"
+            )
+
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
-        """Compute the reward of every row that has finite inputs."""
-        strong, weak = _floats(table, self.config.numerator), _floats(table, self.config.denominator)
-        strong_size, weak_size = self._sizes(table)
-        finite = np.isfinite(strong) & np.isfinite(weak) & np.isfinite(strong_size) & np.isfinite(weak_size)
-        nonempty = (strong_size > 0) & (weak_size > 0)
-        ok = finite & nonempty
-        kept = table.filter(pa.array(ok))
-        reward, guard = self._reward(kept, strong[ok], weak[ok], strong_size[ok], weak_size[ok])
+        """Compute the reward of every row that has finite inputs over one span."""
+        refused, faults = self._faults(table)
+        rejects = [
+            Reject(row, code, message)
+            for where, code, message in faults
+            for row in table.filter(pa.array(where)).to_pylist()
+        ]
+        kept = table.filter(pa.array(~refused))
+        reward, guard = self._reward(kept)
         at = self.config.column
         for column, values in (
             (at, reward),
@@ -140,26 +158,36 @@ class DensityRatio(TableStage):
             (f"{at}_normalize", pa.repeat(self.config.normalize, kept.num_rows)),
         ):
             kept = _with(kept, column, values)
-        return TableResult(
-            kept,
-            self._rejects(
-                table,
-                ~finite,
-                "density.nonfinite",
-                "a log-probability or token count is null, NaN or infinite; expected finite numbers",
-            )
-            + self._rejects(
-                table,
-                finite & ~nonempty,
-                "density.empty",
-                f"normalize '{self.config.normalize}' has no token or byte to divide by",
-            ),
-        )
+        return TableResult(kept, rejects)
+
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Return whether the reward follows length, and what the guards did."""
+        config = self.config
+        return ratio_tables(books, config.numerator, config.denominator, config.column, config.normalize)
+
+    def _faults(self, table: pa.Table) -> tuple[BoolArray, list[tuple[BoolArray, str, str]]]:
+        """Return which rows are refused, and where, by code and message; each row under its first fault only."""
+        above, below = self.config.numerator, self.config.denominator
+        tokenizers = _unlike(table, f"{above}_tokenizer", f"{below}_tokenizer")
+        figures = [_floats(table, name) for name in (above, below)]
+        counts = [*self._sizes(table), *(_floats(table, n) for n in self.inputs.names if n.endswith("_tokens"))]
+        where = {
+            "density.nonfinite": ~np.logical_and.reduce([np.isfinite(f) for f in figures + counts]),
+            "density.empty": np.logical_or.reduce([c <= 0 for c in counts]),
+            "density.tokenizers": tokenizers & self.config.needs_one_tokenizer,
+            "density.end_token": _unlike(table, f"{above}_eos", f"{below}_eos"),
+        }
+        refused, faults = np.zeros(table.num_rows, dtype=bool), []
+        for code, hit in where.items():
+            message = _MESSAGES[code].format(above=above, below=below, normalize=self.config.normalize)
+            faults.append((hit & ~refused, code, message))
+            refused = refused | hit
+        return refused, faults
 
     def _sizes(self, table: pa.Table) -> tuple[FloatArray, FloatArray]:
-        ones = np.ones(table.num_rows)
         match self.config.normalize:
             case "sum":
+                ones = np.ones(table.num_rows)
                 return ones, ones
             case "per_byte":
                 size = pc.fill_null(pc.binary_length(table.column("response")), 0).to_numpy().astype(np.float64)
@@ -173,30 +201,38 @@ class DensityRatio(TableStage):
                     _floats(table, f"{self.config.denominator}_tokens"),
                 )
 
-    def _reward(
-        self, table: pa.Table, strong: FloatArray, weak: FloatArray, strong_size: FloatArray, weak_size: FloatArray
-    ) -> tuple[pa.Array, pa.Array]:
+    def _reward(self, table: pa.Table) -> tuple[pa.Array, pa.Array]:
+        config = self.config
+        strong, weak = _floats(table, config.numerator), _floats(table, config.denominator)
+        strong_size, weak_size = self._sizes(table)
         reward = density_ratio(strong, weak, strong_size, weak_size)
         guard = np.full(len(reward), "none", dtype=object)
-        if self.config.guard_repetition:
+        if config.guard_repetition:
+            instead = REPETITION_REWARD if config.repetition_reward is None else config.repetition_reward
             hit = np.array([repeats_a_window(text or "") for text in table.column("response").to_pylist()], dtype=bool)
-            reward, guard = np.where(hit, REPETITION_REWARD, reward), np.where(hit, "repetition", guard)
-        if self.config.guard_low_likelihood:
-            reward, hit = guard_low_likelihood(reward, strong / strong_size, weak / weak_size)
-            guard = np.where(hit, "low_likelihood", guard)
-        if self.config.sigmoid_temperature is not None:
-            reward = squash(reward, self.config.sigmoid_temperature)
+            reward, guard = np.where(hit, instead, reward), np.where(hit, "repetition", guard)
+        if config.guard_low_likelihood:
+            own = (_floats(table, f"{name}_tokens") for name in (config.numerator, config.denominator))
+            hit = implausible(strong / next(own), weak / next(own))
+            reward, guard = np.where(hit, strong / strong_size, reward), np.where(hit, "low_likelihood", guard)
+        if config.sigmoid_temperature is not None:
+            reward = squash(reward, config.sigmoid_temperature)
         return pa.array(reward, pa.float64()), pa.array(guard, pa.string())
-
-    @staticmethod
-    def _rejects(table: pa.Table, where: NDArray[np.bool_], code: str, message: str) -> list[Reject]:
-        return [Reject(row, code, message) for row in table.filter(pa.array(where)).to_pylist()]
 
 
 def _floats(table: pa.Table, column: str) -> FloatArray:
     """Return a column as float64 with NaN for null."""
     values: FloatArray = table.column(column).cast(pa.float64()).to_numpy()
     return values
+
+
+def _unlike(table: pa.Table, one: str, other: str) -> BoolArray:
+    """Return where two columns hold different values; False where either is null or not there."""
+    if not {one, other} <= set(table.column_names):
+        return np.zeros(table.num_rows, dtype=bool)
+    unlike = pc.fill_null(pc.not_equal(table.column(one), table.column(other)), False)
+    where: BoolArray = unlike.to_numpy().astype(bool)
+    return where
 
 
 def _with(table: pa.Table, column: str, values: pa.Array) -> pa.Table:

@@ -3,20 +3,16 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipeline.api import Maker
 from pipeline.testing import process_table
-from stages.annotation.density_ratio import (
-    DensityRatio,
-    DensityRatioConfig,
-    density_ratio,
-    guard_low_likelihood,
-    repeats_a_window,
-    squash,
-)
+from stages.annotation.density_ratio import DensityRatio, DensityRatioConfig
+from stages.annotation.ratios import density_ratio, implausible, repeats_a_window, squash
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden/vectors/golden_cdr.json").read_text("utf-8"))
 LOGPROB = st.floats(-1e4, 0)
@@ -113,9 +109,32 @@ def test_guard_column_says_what_set_the_reward():
     assert set(table.column("reward_normalize").to_pylist()) == {"per_own_token"}
 
 
-def test_guard_acts_strictly_below_the_threshold():
-    guarded, hit = guard_low_likelihood(np.array([0.9]), np.array([-1.1]), np.array([-2.0]))
-    assert guarded.tolist() == [0.9] and not hit[0]
+def test_guard_acts_strictly_below_the_threshold_and_only_where_the_weak_model_is_lower():
+    strong, weak = np.array([-1.1, -1.2, -1.2, -1.2]), np.array([-2.0, -1.3, -1.2, -1.1])
+    assert implausible(strong, weak).tolist() == [False, True, False, False]
+
+
+IMPLAUSIBLE = {
+    "id": "r",
+    "strong_logprob": -6.0,
+    "weak_logprob": -9.0,
+    "strong_logprob_tokens": 4,
+    "weak_logprob_tokens": 4,
+    "response": "no",
+}
+
+
+@pytest.mark.parametrize(
+    ("normalize", "reward"), [("sum", -6.0), ("per_strong_token", -1.5), ("per_own_token", -1.5), ("per_byte", -3.0)]
+)
+def test_an_implausible_text_gets_the_strong_models_own_figure_on_the_scale_of_the_rewards(normalize, reward):
+    assert rewards([IMPLAUSIBLE], normalize=normalize, guard_low_likelihood=True) == [reward]
+
+
+def test_a_repetition_among_sums_gets_the_figure_that_the_recipe_names():
+    row = IMPLAUSIBLE | {"response": "la " * 40}
+    assert rewards([row], guard_repetition=True, repetition_reward=-50.0) == [-50.0]
+    assert rewards([row], normalize="per_byte", guard_repetition=True) == [-2.0]
 
 
 @given(LOGPROB, LOGPROB, SIZE, SIZE)
@@ -158,8 +177,6 @@ def test_a_response_without_bytes_is_rejected(text):
 
 
 def test_an_earlier_reward_column_is_replaced_in_place():
-    import pyarrow as pa
-
     stage = DensityRatio(DensityRatioConfig())
     schema = pa.schema([("id", pa.string()), ("reward", pa.float64())])
     row = {"id": "a", "strong_logprob": -1.0, "weak_logprob": -2.0, "reward": 9.0}
@@ -188,7 +205,7 @@ def test_squashed_rewards_keep_their_order_within_zero_and_one(values):
     [
         {"numerator": "x", "denominator": "x"},
         {"guard_repetition": True},
-        {"guard_low_likelihood": True},
+        {"repetition_reward": -2.0},
         {"column": "two words"},
         {"sigmoid_temperature": 0},
     ],
@@ -196,3 +213,83 @@ def test_squashed_rewards_keep_their_order_within_zero_and_one(values):
 def test_contradictory_options_are_refused(config):
     with pytest.raises(ValidationError):
         DensityRatioConfig(**config)
+
+
+BOTH = {"id": "r", "strong_logprob": -1.0, "weak_logprob": -2.0, "response": "ab"}
+COUNTS = {"strong_logprob_tokens": 2, "weak_logprob_tokens": 3}
+FACTS = pa.schema(
+    [
+        ("id", pa.string()),
+        *((f"{side}_logprob_tokenizer", pa.string()) for side in ("strong", "weak")),
+        *((f"{side}_logprob_eos", pa.bool_()) for side in ("strong", "weak")),
+    ]
+)
+
+
+def facts(strong, weak, what):
+    return BOTH | COUNTS | {f"strong_logprob_{what}": strong, f"weak_logprob_{what}": weak}
+
+
+@pytest.mark.parametrize("config", [{"normalize": "per_own_token"}, {"normalize": "per_strong_token"}])
+def test_means_of_different_tokenizers_are_rejected(config):
+    row = facts("a", "b", "tokenizer")
+    result = process_table(DensityRatio(DensityRatioConfig(**config)), [row], FACTS)
+    assert [r.code for r in result.rejects] == ["density.tokenizers"] and result.rejects[0].row["id"] == "r"
+
+
+def test_the_guard_on_means_needs_one_tokenizer_too():
+    stage = DensityRatio(DensityRatioConfig(guard_low_likelihood=True))
+    assert process_table(stage, [facts("a", "b", "tokenizer")], FACTS).rejects[0].code == "density.tokenizers"
+
+
+@pytest.mark.parametrize("normalize", ["sum", "per_byte"])
+def test_sums_and_bytes_compare_across_tokenizers(normalize):
+    stage = DensityRatio(DensityRatioConfig(normalize=normalize))
+    assert not process_table(stage, [facts("a", "b", "tokenizer")], FACTS).rejects
+
+
+@pytest.mark.parametrize(("strong", "weak"), [("a", "a"), ("a", None), (None, None)])
+def test_a_tokenizer_that_is_not_known_refuses_nothing(strong, weak):
+    stage = DensityRatio(DensityRatioConfig(normalize="per_own_token"))
+    assert not process_table(stage, [facts(strong, weak, "tokenizer")], FACTS).rejects
+
+
+def test_spans_of_which_one_ends_with_the_end_token_are_rejected():
+    stage = DensityRatio(DensityRatioConfig())
+    assert [r.code for r in process_table(stage, [facts(True, False, "eos")], FACTS).rejects] == ["density.end_token"]
+    assert not process_table(stage, [facts(False, False, "eos")], FACTS).rejects
+
+
+def test_a_row_with_several_faults_is_rejected_once():
+    row = facts("a", "b", "tokenizer") | {"weak_logprob": None, "strong_logprob_tokens": 0}
+    result = process_table(DensityRatio(DensityRatioConfig(normalize="per_own_token")), [row], FACTS)
+    assert [r.code for r in result.rejects] == ["density.nonfinite"] and not result.table.num_rows
+
+
+def makers(one, other, **options):
+    sides = ("strong_logprob", one, options), ("weak_logprob", other, {"include_eos": True})
+    return {name: Maker(name[:6], "score_logprobs", o, {"scorer": digest}) for name, digest, o in sides}
+
+
+def check(found, **config):
+    DensityRatio(DensityRatioConfig(**config)).check_makers(found)
+
+
+def test_different_tokenizers_are_refused_before_a_run_unless_sums_or_bytes_are_compared():
+    with pytest.raises(ValueError, match=r"stages 'strong' and 'weak_l' have different tokenizers.*sum or per_byte"):
+        check(makers("a", "b"), normalize="per_own_token")
+    with pytest.raises(ValueError, match="different tokenizers"):
+        check(makers("a", "b"), guard_low_likelihood=True)
+    check(makers("a", "b"))
+    check(makers("a", "b"), normalize="per_byte")
+
+
+@pytest.mark.parametrize("found", [makers("a", "a"), makers("a", None), makers(None, None), {}])
+def test_tokenizers_that_are_one_or_unknown_pass(found):
+    check(found, normalize="per_own_token")
+
+
+def test_unlike_end_tokens_are_refused_before_a_run():
+    with pytest.raises(ValueError, match="include_eos alike"):
+        check(makers("a", "a", include_eos=False))
+    check(makers("a", "a", include_eos=True))

@@ -18,6 +18,35 @@ def test_columns_are_named_after_the_option():
     assert row["strong_logprob_model"] == "big@abc" and row["response"] == ROW["response"]
 
 
+def test_what_is_needed_to_read_the_figure_stands_beside_it():
+    engine = scripted_engine()
+    config = ScoreLogprobsConfig(column="lp", include_eos=False)
+    (row,) = process_row(ScoreLogprobs(config), ROW, engines={"scorer": engine})
+    assert row["lp_tokenizer"] == engine.tokenizer_digest
+    assert (row["lp_eos"], row["lp_prompt"], row["lp_tokens"]) == (False, "prompt", 2)
+
+
+def test_a_server_that_does_not_tell_its_tokenizer_leaves_a_null():
+    class Silent(type(scripted_engine())):
+        tokenizer_digest = None
+
+    engine = Silent(scripted_engine().config)
+    (row,) = process_row(ScoreLogprobs(ScoreLogprobsConfig()), ROW, engines={"scorer": engine})
+    assert row["logprob_tokenizer"] is None
+
+
+CONDITIONED = [{"role": "system", "content": "Judge well."}, *ROW["prompt"]]
+
+
+def test_another_column_can_be_put_in_front_of_the_response():
+    engine = scripted_engine()
+    stage = ScoreLogprobs(ScoreLogprobsConfig(column="lp", prompt_column="conditioned_prompt"))
+    (row,) = process_row(stage, ROW | {"conditioned_prompt": CONDITIONED}, engines={"scorer": engine})
+    assert engine.score_calls[0].messages == tuple(CONDITIONED)
+    assert row["lp_prompt"] == "conditioned_prompt" and row["prompt"] == ROW["prompt"]
+    assert stage.inputs.names == ["conditioned_prompt", "response"]
+
+
 @pytest.mark.parametrize("include_eos", [True, False])
 def test_the_request_carries_prompt_response_and_end_token(include_eos):
     engine = scripted_engine()
@@ -98,6 +127,14 @@ def test_the_scorer_is_asked_where_the_row_changed_since_it_was_sampled(what):
     engine = scripted_engine()
     out, asked = scored(engine, sampled(engine) | CHANGES[what])
     assert asked and out["lp_reused"] is False and math.isfinite(out["lp"])
+
+
+def test_the_policys_figure_is_taken_for_a_prompt_that_is_the_same_and_for_no_other():
+    engine = scripted_engine()
+    row = sampled(engine)
+    same, asked = scored(engine, row | {"conditioned_prompt": ROW["prompt"]}, prompt_column="conditioned_prompt")
+    _, other = scored(engine, row | {"conditioned_prompt": CONDITIONED}, prompt_column="conditioned_prompt")
+    assert (asked, other) == (False, True) and same["lp_reused"]
 
 
 def test_rows_without_the_columns_of_sampling_are_asked():

@@ -1,6 +1,6 @@
 """How far a pairwise judge depends on which response it is shown first: statistics of verdicts in both orders.
 
-Source: LLMBar, arXiv:2310.07641, section 4 and its published evaluator (accuracy in each order, their average, right in
+Source: LLMBar, arXiv:2310.07641, its published evaluator (accuracy in each order, their average, right in
 both, equal, Cohen's kappa). The published kappas come from a faulty recoding, which `published_kappas` repeats so that
 their figures can be checked; `cohen_kappa` on the verdicts themselves is the sound one. Knows no judge and no file:
 verdicts come as labels already un-mapped to the pair (the same label means the same response in both orders).

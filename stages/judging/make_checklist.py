@@ -1,24 +1,87 @@
-"""Not built yet."""
+"""Let a model write questions that help to judge responses to a prompt.
+
+Paper: WildBench, arXiv:2406.04770: 5 to 10 questions per task, there by GPT-4-Turbo and Claude 3 Opus, merged
+and reviewed by people; here by one model, unreviewed, and held to their number and form. The wording is ours
+(prompts/make_checklist). The stage sees no response, and does not know whether a question is a good one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, Self
 
-from pipeline.api import PrerequisiteError, Reject, Row, RowStage, StageConfig, StageContext
+from pydantic import Field, model_validator
+
+from pipeline.api import (
+    CHAT,
+    JSON_SCHEMA,
+    MESSAGES,
+    Reject,
+    ReportTable,
+    Row,
+    RowStage,
+    StageBooks,
+    StageContext,
+    columns,
+)
+from stages.judging.checklist_replies import checklist_schema, read_checklist
+from stages.judging.judge_requests import Judge, JudgeConfig
 
 
-class MakeChecklistConfig(StageConfig):
+class MakeChecklistConfig(JudgeConfig):
     """Options of `make_checklist`."""
+
+    min_questions: int = Field(5, ge=1)
+    max_questions: int = Field(10, ge=1, le=50)
+    format: Literal["auto", "json", "lines"] = "auto"
+    """`json`, `lines` (a numbered list, for small models), or JSON where the engine can hold output to a schema."""
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.min_questions > self.max_questions:
+            given = f"min_questions {self.min_questions} is above max_questions {self.max_questions}"
+            raise ValueError(f"{given}; lower the one or raise the other")
+        return self
 
 
 class MakeChecklist(RowStage):
-    """Not built yet."""
+    """Adds `checklist`, the questions in order, `checklist_raw`, `checklist_attempts` and `conversation_cut`.
+
+    Reject codes:
+        checklist.no_prompt: the prompt is null or holds no turn.
+        checklist.unparsable: the last reply is no list of that many different questions.
+        checklist.truncated: the last reply was cut off at `max_tokens`.
+        checklist.refusal: the last reply was stopped by a content filter.
+    """
 
     name: ClassVar[str] = "make_checklist"
     version: ClassVar[int] = 1
-    config_type: ClassVar[type[StageConfig]] = MakeChecklistConfig
+    config_type: ClassVar[type[MakeChecklistConfig]] = MakeChecklistConfig
+
+    inputs = columns(prompt=MESSAGES)
+    outputs = columns(checklist=list[str], checklist_raw=str, checklist_attempts=int, conversation_cut=bool)
+    engine_roles: Mapping[str, str] = {"judge": CHAT}
+    optional_capabilities: Mapping[str, Sequence[str]] = {"judge": (JSON_SCHEMA,)}
+    prompt_names: Sequence[str] = ("questions.v1",)
+
+    config: MakeChecklistConfig
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
-        """Refuse."""
-        raise PrerequisiteError("not built yet")
+        """Ask for the questions of one prompt."""
+        config, judge = self.config, Judge(self.config, ctx, row["id"], "checklist")
+        least, most = config.min_questions, config.max_questions
+        conversation = judge.conversation(row)
+        form = config.format
+        if form == "auto":
+            form = "json" if ctx.engine("judge").offers(JSON_SCHEMA) else "lines"
+        messages = ctx.prompt("questions.v1").render(conversation=conversation.text, least=least, most=most, form=form)
+        schema = checklist_schema(least, most) if form == "json" else None
+        answer = await judge.verdict(messages, lambda reply: read_checklist(reply, least, most), json_schema=schema)
+        made = {"checklist": answer.parsed, "checklist_raw": answer.text, "checklist_attempts": answer.attempts}
+        return [{**row, **made, "conversation_cut": conversation.cut}]
+
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Count the prompts by the number of their questions."""
+        found = [len(v) for b in books.rows(["checklist"]) for v in b.column("checklist").to_pylist()]
+        rows = tuple((n, found.count(n)) for n in sorted(set(found)))
+        return (ReportTable("Questions per checklist", ("questions", "prompts"), rows),)

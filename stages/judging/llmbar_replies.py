@@ -4,8 +4,8 @@ Source: LLMBar, arXiv:2310.07641; rules read in its evaluator's code and configu
 means the first output, and only if that is nowhere for the one that means the second, so that a reply that says both
 counts for the first. Two patterns are in use: a line that begins with the output's name ("opening"), and the sentence
 "Output (a) is better" anywhere ("conclusion"). PaLM2's chain of thought is read by the first, although it concludes in
-sentences: "Output (b) is better.\\n\\nOutput (a) is too short" counts as a vote for (a). For judging, use
-`pair_verdicts`, which refuses what is not clear.
+sentences: "Output (b) is better." with a next line "Output (a) is too short" counts as a vote for (a). For judging,
+use `pair_verdicts`, which refuses what is not clear.
 """
 
 from __future__ import annotations

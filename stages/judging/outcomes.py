@@ -1,6 +1,6 @@
 """The five outcomes of a pairwise judgment, and the arithmetic on them.
 
-Source: WildBench, arXiv:2406.04770, section 3.2 (WB-Reward: A++, A+, A=B, B+, B++ and the length margin K), read in its
+Source: WildBench, arXiv:2406.04770 (WB-Reward: A++, A+, A=B, B+, B++ and the length margin K), read in its
 evaluation code. The combination of both orders is ours, after FastChat (arXiv:2306.05685), which counts a disagreement
 between the orders as a tie. Pure; knows no judge.
 """

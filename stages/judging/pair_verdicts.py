@@ -1,15 +1,16 @@
 """Read the verdict on two responses out of a judge's reply, in the forms that published judges use.
 
-Forms: WildBench's JSON with `choice` (arXiv:2406.04770), FastChat's `[[A]]`, `[[B]]`, `[[C]]` (arXiv:2306.05685), LLMBar's
-"Output (a)" and "Output (a) is better" (arXiv:2310.07641), and a bare "A", "B" or "tie". Strict: a reply must hold one
-verdict. Two different ones, or none, are `Unusable`, never a tie and never the first that comes.
-LLMBar's own reading, which takes the first pattern that matches, is in `llmbar_replies`.
+Forms: WildBench's JSON with `choice` (arXiv:2406.04770), FastChat's `[[A]]`, `[[B]]`, `[[C]]` (arXiv:2306.05685),
+LLMBar's "Output (a)" and "Output (a) is better" (arXiv:2310.07641), and a bare "A", "B" or "tie". Strict: a reply must
+hold one verdict. Two different ones, or none, are `Unusable`, never a tie and never the first that comes. LLMBar's own
+reading, which takes the first pattern that matches, is in `llmbar_replies`.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.api import Json
@@ -43,7 +44,7 @@ _DECORATION = " \t\r\n*_`\"'“”.:#"
 
 @dataclass(frozen=True, slots=True)
 class PairVerdict:
-    """One of the five outcomes, in the order shown (A is what stood first), and the judge's reasons where it gave any."""
+    """One of the five outcomes, A being what was shown first, and the judge's reasons where it gave any."""
 
     outcome: str
     reasons: str | None = None
@@ -136,3 +137,9 @@ def _of_bracket(word: str) -> str:
 
 def _outcome(choice: str) -> str:
     return TIE if "=" in choice else choice.upper()
+
+
+def soft_preference(logprobs: Sequence[float]) -> float:
+    """Return P(A better) of the choices A, B and tie, in [0, 1]: P(A) + P(tie) / 2, from log-probabilities in nats."""
+    a, b, tie = (math.exp(p) for p in logprobs)
+    return (a + tie / 2) / (a + b + tie)

@@ -47,7 +47,7 @@ class ControlLengthConfig(StageConfig):
     column: ColumnName = "reward"
     """The score; for pairs the probability that A wins, 0 to 1."""
     length_column: ColumnName | None = None
-    """Column with the length of a response, tokens say (for pairs with `_a` and `_b` added); else characters count."""
+    """Integer column with the length of a response, tokens say (for pairs with `_a` and `_b`); else characters count."""
     function: Literal["tanh", "rank"] = "tanh"
     """Of scores: how length enters."""
     loss: Literal["huber", "squared"] = "huber"
@@ -116,7 +116,7 @@ class ControlLength(TableStage):
         self._texts = [f"response{s}" for s in sides]
         self._counted = [f"{config.length_column}{s}" for s in sides] if config.length_column else []
         named: dict[str, Any] = {"prompt_id": str, **dict.fromkeys(self._texts, str), config.column: float}
-        named |= dict.fromkeys(self._counted, float)
+        named |= dict.fromkeys(self._counted, int)
         if config.category_column:
             named[config.category_column] = str
         if config.position_column:

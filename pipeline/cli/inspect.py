@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ import typer
 from pipeline.cli.options import JsonOption, RunArgument, clip, print_json, print_table
 
 if TYPE_CHECKING:
+    from pipeline.stage import ReportTable
     from pipeline.store.manifest import RunView
     from pipeline.store.trace import Level
 
@@ -89,14 +91,19 @@ def report(
     if json_:
         print_json({i: [asdict(t) for t in tables] for i, tables in reports.items()})
         return
-    for stage_id, tables in reports.items():
+    print_reports(reports)
+    if not reports:
+        typer.echo(f"no stage of run '{view.name}' has more to say than 'prefmill status'")
+
+
+def print_reports(reports: Mapping[str, Sequence[ReportTable]]) -> None:
+    """Print tables under the names of those who report them."""
+    for who, tables in reports.items():
         for table in tables:
-            typer.echo(f"\n{stage_id}: {table.title}")
+            typer.echo(f"\n{who}: {table.title}")
             print_table(list(table.headings), [[_cell(c) for c in row] for row in table.rows])
             if table.note:
                 typer.echo(table.note)
-    if not reports:
-        typer.echo(f"no stage of run '{view.name}' has more to say than 'prefmill status'")
 
 
 def _cell(value: Any) -> str:

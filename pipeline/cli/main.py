@@ -15,7 +15,7 @@ from typing import cast
 
 import typer
 
-from pipeline.cli import about, fetch, inspect, publish, recipes, rows, runs, work
+from pipeline.cli import about, audit, fetch, inspect, publish, recipes, rows, runs, work
 from pipeline.errors import PipelineError, StageBug
 
 _CommandLineError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (recipes, fetch, runs, inspect, rows, publish, about, work):
+for module in (recipes, fetch, runs, audit, inspect, rows, publish, about, work):
     module.register(app)
 
 

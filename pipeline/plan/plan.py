@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pipeline.engines.base import Engine
 from pipeline.errors import PlanError, RecipeError
+from pipeline.plan.audits import check_audit
 from pipeline.plan.recipe import Recipe, StageSpec
 from pipeline.plan.segments import cut_segments
 from pipeline.plan.wording import explain_validation
@@ -88,6 +89,7 @@ def build_plan(recipe: Recipe, folder: Path) -> Plan:
     for index, spec in enumerate(recipe.stages):
         planned[spec.id] = _plan_stage(recipe, index, spec, planned, previous, engines, folder)
         previous = spec.id
+    check_audit(recipe.audit, planned)
     _refuse_unused(engines, planned)
     _settle_engines(engines, planned)
     segments = cut_segments(list(planned.values()), engines, recipe.limits.resident_engines)

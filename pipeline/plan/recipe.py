@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import RecipeError
 from pipeline.plain_yaml import read_plain_yaml
@@ -20,6 +20,8 @@ from pipeline.types import Json
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MAX_BYTES = 1_000_000
+LENGTH = "length"
+"""Annotator that every audit adds: it prefers the longer response."""
 
 
 def _checked_name(value: str) -> str:
@@ -90,6 +92,37 @@ class DatasetInfo(_Strict):
     test_fraction: float = Field(default=0.05, ge=0, lt=1)
 
 
+class AnnotatorSpec(_Strict):
+    """One entry of `audit:`: where an annotator's verdicts stand. Exactly one of `score` and `preference` is given."""
+
+    name: Key
+    stage: Key
+    score: str | None = None
+    """Column of response rows; higher is better."""
+    per: str | None = None
+    """Column to divide the score by, such as a count of tokens; a response with 0 there was not judged."""
+    preference: str | None = None
+    """Column of pair rows: how far response a is preferred over b, from 0 to 1; 0.5 is a tie."""
+    consistent: str | None = None
+    """Column of pair rows: whether both orders of showing the two responses gave the same verdict."""
+    flips: str | None = None
+    """The opposite, where a stage keeps that: yes or no, or the share of orders that disagree."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.score is None) == (self.preference is None):
+            raise ValueError("give exactly one of 'score' (response rows) and 'preference' (pair rows)")
+        if self.per is not None and self.score is None:
+            raise ValueError("'per' divides a 'score'; a preference is not divided")
+        if self.score is not None and (self.consistent or self.flips):
+            raise ValueError("'consistent' and 'flips' go with 'preference': a score does not depend on an order")
+        if self.consistent is not None and self.flips is not None:
+            raise ValueError("'consistent' and 'flips' say the same; give one of them")
+        if self.name == LENGTH:
+            raise ValueError(f"'{LENGTH}' is the name of the audit's own annotator; take another")
+        return self
+
+
 class Recipe(_Strict):
     """A whole recipe, as written, before stages and engines are looked up."""
 
@@ -100,6 +133,8 @@ class Recipe(_Strict):
     stages: list[StageSpec] = Field(min_length=1)
     limits: Limits = Limits()
     dataset: DatasetInfo = DatasetInfo()
+    audit: list[AnnotatorSpec] = []
+    """What `prefmill audit` measures; changes no row."""
 
 
 def load_recipe(path: Path, overrides: Mapping[str, Json] | None = None) -> Recipe:
@@ -177,6 +212,10 @@ def validate_recipe(value: Mapping[str, Json], where: str) -> Recipe:
                 "every stage needs an id of its own"
             )
         seen.add(stage.id)
+    names = [annotator.name for annotator in recipe.audit]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RecipeError(f"recipe '{where}': audit names two annotators '{twice}'; every one needs a name of its own")
     return recipe
 
 

@@ -1,0 +1,105 @@
+"""What annotators said: their scores or preferences, read from the rows of the stages that made them, joined by id."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.audit.items import Item
+from pipeline.errors import PrerequisiteError
+from pipeline.plan.recipe import LENGTH, AnnotatorSpec
+from pipeline.store.manifest import RunView, StageView
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """One annotator's verdicts on the items of one source.
+
+    Attributes:
+        name: the annotator.
+        items: what it was to judge, by id.
+        scores: one number for each response of an item, higher is better; an item that is absent was not judged.
+        flips: by item, the share of orders of showing that disagree, in [0, 1]; empty where no order is known.
+        path: stages from the source to the one that holds the verdicts; empty for the audit's own annotator.
+    """
+
+    name: str
+    items: Mapping[str, Item]
+    scores: Mapping[str, Sequence[float]]
+    flips: Mapping[str, float] = field(default_factory=dict)
+    path: Sequence[str] = ()
+
+
+def by_length(items: Mapping[str, Item]) -> Verdicts:
+    """Return the verdicts of the annotator that prefers the longer response, in characters."""
+    return Verdicts(LENGTH, items, {i: [float(n) for n in item.lengths] for i, item in items.items()})
+
+
+def read_verdicts(view: RunView, spec: AnnotatorSpec, items: Mapping[str, Item]) -> Verdicts:
+    """Return an annotator's verdicts.
+
+    Raises:
+        PrerequisiteError: if the stage has rows, but none with an id of the source.
+    """
+    stage = view.stages[spec.stage]
+    path = path_to(view, spec.stage)
+    if spec.score is not None:
+        found, rows = _scores(stage, spec.score, spec.per, items)
+        flips: dict[str, float] = {}
+    else:
+        found, flips, rows = _preferences(stage, spec, items)
+    if rows and not found and items:
+        raise PrerequisiteError(
+            f"audit '{spec.name}': none of the {rows:,} rows of stage '{spec.stage}' gives a whole verdict on an item "
+            f"of '{path[0]}': ids differ, as after a stage that makes new rows, or every verdict is null"
+        )
+    return Verdicts(spec.name, items, found, flips, path)
+
+
+def path_to(view: RunView, stage_id: str) -> list[str]:
+    """Return the ids of the stages from a source to a stage, both included."""
+    upstream = view.stages[stage_id].upstream
+    return [*(path_to(view, upstream) if upstream is not None else ()), stage_id]
+
+
+def _scores(
+    stage: StageView, column: str, per: str | None, items: Mapping[str, Item]
+) -> tuple[dict[str, list[float]], int]:
+    known: dict[str, float] = {}
+    rows = 0
+    for table in stage.tables(["id", column, *([per] if per else [])]):
+        rows += table.num_rows
+        for row in table.to_pylist():
+            size = row[per] if per else 1
+            if _usable(row[column]) and _usable(size) and size != 0:
+                known[row["id"]] = float(row[column]) / size
+    found = {
+        item.id: [known[response] for response in item.responses]
+        for item in items.values()
+        if all(response in known for response in item.responses)
+    }
+    return found, rows
+
+
+def _preferences(
+    stage: StageView, spec: AnnotatorSpec, items: Mapping[str, Item]
+) -> tuple[dict[str, list[float]], dict[str, float], int]:
+    assert spec.preference is not None
+    order = spec.consistent or spec.flips
+    found: dict[str, list[float]] = {}
+    flips: dict[str, float] = {}
+    rows = 0
+    for table in stage.tables(["id", spec.preference, *([order] if order else [])]):
+        rows += table.num_rows
+        for row in table.to_pylist():
+            if row["id"] not in items or not _usable(row[spec.preference]):
+                continue
+            found[row["id"]] = [float(row[spec.preference]), 1.0 - float(row[spec.preference])]
+            if order and row[order] is not None:
+                flips[row["id"]] = float(row[order]) if spec.flips else 1.0 - float(row[order])
+    return found, flips, rows
+
+
+def _usable(value: float | int | None) -> bool:
+    return value is not None and math.isfinite(value)

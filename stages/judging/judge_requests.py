@@ -7,7 +7,7 @@ another seed and with temperature, since a greedy model would repeat itself. Kno
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pydantic import Field
@@ -91,23 +91,31 @@ class Judge:
         Raises:
             RowError: `<area>.unparsable`, `<area>.truncated` or `<area>.refusal` after the last attempt.
         """
+        held = json_schema if self.ctx.engine("judge").offers(JSON_SCHEMA) else None
+        problem = RowError(f"{self.area}.unparsable", "no attempt was made")
+        for attempt in range(self.config.attempts):
+            try:
+                answer = await self._attempt(messages, parse, draw, attempt, held)
+                return replace(answer, attempts=attempt + 1)
+            except RowError as e:
+                if not e.code.startswith(f"{self.area}."):
+                    raise
+                problem = e
+        told = problem.message.removeprefix("after 1 attempts: ")
+        raise RowError(problem.code, f"after {self.config.attempts} attempts: {told}")
+
+    async def _attempt(
+        self,
+        messages: tuple[Message, ...],
+        parse: Callable[[str], Parsed],
+        draw: int,
+        attempt: int,
+        held: Mapping[str, Json] | None,
+    ) -> Answer[Parsed]:
         config, engine = self.config, self.ctx.engine("judge")
-        held = json_schema if engine.offers(JSON_SCHEMA) else None
-
-        def asking(temperature: float, attempts: int) -> Asking:
-            return Asking(engine, temperature, config.max_tokens, attempts, self.area, held, config.top_p)
-
-        def seed(attempt: int) -> int:
-            return self.ctx.seed(self.row_id, draw * ATTEMPTS + attempt)
-
-        try:
-            return await ask(asking(config.temperature, 1), messages, seed, parse)
-        except RowError as e:
-            if config.attempts == 1 or not e.code.startswith(f"{self.area}."):
-                raise
-        warmer = max(config.temperature, config.retry_temperature)
-        again = await ask(asking(warmer, config.attempts - 1), messages, lambda k: seed(k + 1), parse)
-        return Answer(again.text, again.parsed, again.attempts + 1, again.length_rewrites, again.messages)
+        temperature = max(config.temperature, config.retry_temperature) if attempt else config.temperature
+        how = Asking(engine, temperature, config.max_tokens, 1, self.area, held, config.top_p)
+        return await ask(how, messages, lambda _: self.ctx.seed(self.row_id, draw * ATTEMPTS + attempt), parse)
 
     async def choice(
         self, messages: tuple[Message, ...], choices: Sequence[str], draw: int = 0, probabilities: bool = False

@@ -4,7 +4,7 @@ from pipeline.engines.base import Engine
 from pipeline.errors import EngineError, PrerequisiteError, RowError, Stopped
 from pipeline.ids import child_id, content_id, lineage_id
 from pipeline.intervals import bootstrap_interval, wilson_interval
-from pipeline.prompts import Prompt, shipped_prompts
+from pipeline.prompts import Prompt, shipped_banks, shipped_prompts
 from pipeline.quoting import Quoted, quote
 from pipeline.schema import MESSAGES, columns
 from pipeline.stage import (
@@ -107,6 +107,7 @@ __all__ = [
     "lineage_id",
     "messages_of",
     "quote",
+    "shipped_banks",
     "shipped_prompts",
     "wilson_interval",
 ]

@@ -144,6 +144,18 @@ def shipped_prompts() -> dict[str, Prompt]:
     return {f"{p.parent.name}/{p.stem}": load_prompt(p.parent.name, p.stem) for p in paths}
 
 
+def shipped_banks() -> dict[str, str]:
+    """Return the text of every bank of exemplars that prefmill ships, by `<stage>/<name>.v<N>`, sorted.
+
+    A bank is a file of JSON Lines beside a stage's templates; what its records hold is the stage's business.
+
+    Raises:
+        RecipeError: if the folder is missing.
+    """
+    paths = sorted(data_folder("prompts").glob("*/*.jsonl"))
+    return {f"{p.parent.name}/{p.stem}": p.read_text("utf-8") for p in paths}
+
+
 def load_prompt(stage: str, name: str, folder: Path | None = None) -> Prompt:
     """Load `<stage>/<name>.md` from the shipped templates, or `<name>.md` from a third party's folder.
 

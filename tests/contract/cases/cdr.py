@@ -25,7 +25,7 @@ CASES = {
         {"id": "p", "prompt": PROMPT, "domain": "chat"},
         None,
         {
-            "domain": "safety",
+            "domain": "chat",
             "criteria": False,
             "criteria_in": "user",
             "exemplars": "none",

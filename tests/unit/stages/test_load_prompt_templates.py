@@ -3,10 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.api import PrerequisiteError, Prompt, shipped_prompts
+from pipeline.api import PrerequisiteError, Prompt, shipped_banks, shipped_prompts
 from pipeline.testing import process_table
 from stages.selection.decontaminate import Decontaminate, DecontaminateConfig
-from stages.sources.load_prompt_templates import LoadPromptTemplates, LoadPromptTemplatesConfig, template_rows
+from stages.sources.load_prompt_templates import (
+    LoadPromptTemplates,
+    LoadPromptTemplatesConfig,
+    bank_rows,
+    template_rows,
+)
 from tests.support import prefmill
 
 ROOT = Path(__file__).parents[3]
@@ -44,15 +49,29 @@ def test_each_turn_is_a_row_followed_by_its_paragraphs():
 
 def test_every_shipped_template_is_there():
     rows = rows_of()
-    assert {r["template"] for r in rows} == set(shipped_prompts()) and all(r["text"] for r in rows)
+    assert {r["template"] for r in rows} == {*shipped_prompts(), *shipped_banks()} and all(r["text"] for r in rows)
     digest = LoadPromptTemplates(LoadPromptTemplatesConfig()).digest()
-    assert digest == {name: p.digest for name, p in shipped_prompts().items()}
+    assert set(digest) == {*shipped_prompts(), *shipped_banks()} and all(len(d) == 64 for d in digest.values())
+    assert digest.items() >= {name: p.digest for name, p in shipped_prompts().items()}.items()
+
+
+def test_each_record_of_a_bank_is_a_row_followed_by_its_texts():
+    rows = bank_rows("s/bank.v1", '{"id": "e", "question": "Why?", "good": "So."}\n{"id": "f", "n": 1}\n', True)
+    places = [(r["role"], r["turn"], r["paragraph"], r["text"]) for r in rows]
+    assert places == [
+        ("exemplar", 0, 0, "e\n\nWhy?\n\nSo."),
+        ("exemplar", 0, 1, "e"),
+        ("exemplar", 0, 2, "Why?"),
+        ("exemplar", 0, 3, "So."),
+        ("exemplar", 1, 0, "f"),
+    ]
+    assert [r["turn"] for r in bank_rows("s/bank.v1", '{"a": "b", "c": "d"}', False)] == [0]
 
 
 def test_templates_of_some_stages_only():
     rows = rows_of(stages=["synthesize_skillmix"], paragraphs=False)
     assert {r["template"].split("/")[0] for r in rows} == {"synthesize_skillmix"}
-    with pytest.raises(PrerequisiteError, match="stage 'nobody' has no prompt template; those that have: degrade"):
+    with pytest.raises(PrerequisiteError, match="stage 'nobody' has no prompt template; those that have: .*degrade"):
         rows_of(stages=["nobody"])
 
 

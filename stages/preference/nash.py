@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 _TINY = 1e-9
+_DECIMALS = 9
+"""Smaller differences of preferences are rounding; a game that hangs on them has no mixture that can be computed."""
 
 
 def nash_mixture(matrix: FloatArray) -> FloatArray:
@@ -25,10 +27,11 @@ def nash_mixture(matrix: FloatArray) -> FloatArray:
         matrix: shape (n, n), P(i beats j), P + P^T = 1, nothing unknown.
 
     Returns:
-        Shape (n,), non-negative, sum 1; `mixture @ matrix` is at least 1/2 everywhere, but for rounding.
+        Shape (n,), non-negative, sum 1; `mixture @ matrix` is at least 1/2 everywhere, but for rounding (1e-5 in games
+        that hang on differences of 1e-9, 1e-9 elsewhere).
     """
     n = len(matrix)
-    advantage = (matrix - matrix.T) / 2.0
+    advantage = np.round((matrix - matrix.T) / 2.0, _DECIMALS)
     # Least |x| with x >= 0, advantage^T x >= 0 and sum x >= 1; the last holds with equality at the least norm.
     bounds = np.vstack([np.eye(n), advantage.T, np.ones(n)])
     least = np.zeros(2 * n + 1)
@@ -59,18 +62,20 @@ def non_negative_least_squares(system: FloatArray, target: FloatArray) -> FloatA
     """
     x = np.zeros(system.shape[1])
     free = np.zeros(system.shape[1], dtype=bool)
+    barred = np.zeros(system.shape[1], dtype=bool)
     tolerance = 1e-12 * max(1.0, float(np.abs(system).max()))
     for _ in range(30 * system.shape[1]):
         gain = system.T @ (target - system @ x)
-        gain[free] = -np.inf
+        gain[free | barred] = -np.inf
         enter = int(np.argmax(gain))
         if gain[enter] <= tolerance:
             break
         free[enter] = True
         solved = _solve(system, target, free)
-        if solved[enter] <= 0:  # rounding: the column depends on those that are free already
-            free[enter] = False
-            break
+        if solved[enter] <= 0:  # rounding: the gain was none, the column depends on those that are free already
+            free[enter], barred[enter] = False, True
+            continue
+        barred[:] = False
         while solved[free].min() <= 0:
             low = free & (solved <= 0)
             step = float(np.min(x[low] / (x[low] - solved[low])))

@@ -37,9 +37,10 @@ def by_win_rate(rates: FloatArray, texts: Sequence[str]) -> tuple[int, int] | No
 def by_mixture(
     matrix: FloatArray, mixture: FloatArray, rates: FloatArray, texts: Sequence[str]
 ) -> tuple[int, int] | None:
-    """Return the response with the most weight in the Nash mixture, and the lowest win rate among those it beats.
+    """Return the response with the most weight in the Nash mixture, and the worst of those that it beats.
 
-    Of equal weights, as in a circle, the higher win rate decides, then the first.
+    Of equal weights, as in a circle, the higher win rate decides, then the first. The worst has the lowest win rate,
+    and none above that of the chosen one, so that the order of win rates holds for every rule.
 
     Args:
         matrix: shape (n, n), P(i beats j).
@@ -48,11 +49,12 @@ def by_mixture(
         texts: the responses, white space folded.
 
     Returns:
-        Numbers of chosen and rejected, with matrix[chosen][rejected] > 1/2; None if the first beats no other text.
+        Numbers of chosen and rejected, with matrix[chosen][rejected] > 1/2; None if there is no such response.
     """
     heaviest = mixture >= mixture.max() - 1e-9
     chosen = _first(rates, heaviest)
-    beaten = np.array([text != texts[chosen] for text in texts]) & (matrix[chosen] > 0.5 + _EQUAL)
+    beaten = (matrix[chosen] > 0.5 + _EQUAL) & (rates <= rates[chosen] + _EQUAL)
+    beaten &= np.array([text != texts[chosen] for text in texts])
     return (chosen, _first(-rates, beaten)) if beaten.any() else None
 
 

@@ -68,7 +68,7 @@ class PreferencePairsConfig(StageConfig):
 
     rule: Rule = "sppo"
     """`sppo`: highest against lowest win rate. `inpo`: `best_id` against `worst_id`, from a tournament or by win rate.
-    `nash`: the most weight in the mixture against the lowest win rate among those that it beats."""
+    `nash`: the most weight in the mixture against the lowest win rate among those that it beats, none above its own."""
     min_margin: float = Field(0.0, ge=0, le=1)
     """Least difference of the two win rates (rules `sppo` and `nash`)."""
     iteration: int = Field(1, ge=1)

@@ -48,6 +48,8 @@ class CritiqueConfig(StageConfig):
     """Written into the column `iteration`: which round of sampling, judging and training the responses come from."""
     subset_column: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """A text column by which the report counts polarities; it changes no row."""
+    examples: bool = False
+    """Show three worked judgments first; a model of a few hundred million parameters repeats its request without."""
     temperature: float = Field(0.7, ge=0)
     max_tokens: int = Field(512, ge=1)
     attempts: int = Field(3, ge=1, le=1000)
@@ -87,7 +89,7 @@ class Critique(RowStage):
         critique_cut=bool,
     )
     engine_roles: Mapping[str, str] = {"judge": CHAT}
-    prompt_names: Sequence[str] = ("faults.v1", "align_n.v1")
+    prompt_names: Sequence[str] = ("faults.v1", "faults_examples.v1", "align_n.v1")
 
     config: CritiqueConfig
 
@@ -105,7 +107,8 @@ class Critique(RowStage):
         prompt = messages_of(row["prompt"])
         conversation = show_conversation(prompt, seed, config.max_prompt_characters)
         response = show_text("RESPONSE", row["response"], seed, config.max_response_characters)
-        messages = ctx.prompt("faults.v1").render(conversation=conversation.text, response=response.text)
+        template = ctx.prompt("faults_examples.v1" if config.examples else "faults.v1")
+        messages = template.render(conversation=conversation.text, response=response.text)
         how = Asking(judge, config.temperature, config.max_tokens, config.attempts, "critique")
         answer = await ask(how, messages, lambda k: ctx.seed(row["id"], k), parse_judgment)
         judged = answer.parsed

@@ -1,7 +1,8 @@
 """Read a judgment of faults: the word "perfect" at its beginning, or what is wrong.
 
 CUT, arXiv:2312.14591: a judgment that starts with "perfect" is positive, anything else negative. Ours also refuses what
-is neither: an empty reply, a refusal, "perfect, but ...", and "no faults", which would count as a fault.
+is neither: an empty reply, a refusal, "perfect, but ...", "no faults", which would count as a fault, and a reply that
+repeats the quotations of its request.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ Polarity = Literal["positive", "negative"]
 _LABEL = re.compile(r"[\W_]*(?:judge?ment|critique|verdict|faults?)[\W_]*:[*_\s]*", re.IGNORECASE)
 _PERFECT = re.compile(r"[\W_]*perfect(?!\w)[\W_]*", re.IGNORECASE)
 _BUT = re.compile(r"(?:but|except|apart from|aside from|however|although|though|save for)\b", re.IGNORECASE)
+_QUOTATION = re.compile(r"^\W*(?:BEGIN|END) [\w ]{0,40}[0-9a-f]{8,}\W*$", re.IGNORECASE | re.MULTILINE)
 _NO_FAULT = re.compile(
     r"(?:i (?:can )?(?:find|found|see) |there (?:are|is|were) )?"
     r"no(?:ne|thing(?: is wrong)?| (?:\w+ )?(?:faults?|errors?|mistakes?|issues?|problems?|flaws?))"
@@ -48,6 +50,8 @@ def parse_judgment(reply: str) -> Judgment:
         raise Unusable("the reply declines to judge", "refusal")
     if not any(character.isalnum() for character in text):
         raise Unusable("the reply holds no judgment")
+    if _QUOTATION.search(text):
+        raise Unusable("the reply repeats the quotations of its request")
     if _NO_FAULT.fullmatch(text):
         raise Unusable("the reply says that there is no fault, in other words than the one it was asked for")
     return Judgment("negative", text)

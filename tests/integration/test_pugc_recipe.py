@@ -19,7 +19,8 @@ ANSWERS = (
     "Do it slowly, and write down what you did.",
     "Ask somebody who has done it before you.",
 )
-SCORING = {"method": "echo", "tokenizer": "text", "template": "chatml"}
+SCORING = "\nBEGIN REFERENCE "
+"""What stands in a request for a score, and in no other."""
 
 
 def reply(ask: Ask, index: int) -> str:
@@ -29,21 +30,25 @@ def reply(ask: Ask, index: int) -> str:
     if "[QUERY]" in kind:
         yes = chance < 0.85
         return f"{'Yes' if yes else 'No'}. It is {'clear' if yes else 'not clear'}."
+    if SCORING in last:
+        return judged(last, ask.body.get("seed"), index)
     if "[DOCUMENT]" in kind:
         words = words_of(last.rpartition("BEGIN DOCUMENT")[2])[1:6]
         return "What does the author do?" if chance < 0.17 else f"What should I know about {' '.join(words)}?"
     return f"{ANSWERS[int(fraction(last, ask.body.get('seed'), index) * 3)]} ({index})"
 
 
+def judged(last: str, seed: int | None, index: int) -> str:
+    """Score a response by its first word, give or take one, as a bare number; one reply in twelve is no number."""
+    level = {"Measure": 5, "Do": 3, "Ask": 2}[last.rpartition("BEGIN RESPONSE")[2].split()[1]]
+    chance = fraction(last, seed, index)
+    return "I cannot say." if chance < 1 / 12 else str(min(5, max(1, level + round(2 * chance - 1))))
+
+
 def command(folder: Path, server: Server, *more: object) -> list[object]:
-    sets = [*more]
-    for model in ("model", "weak"):
-        engine = {"kind": "openai", "base_url": server.url, "model": model, "scoring": SCORING}
-        (folder / f"{model}.json").write_text(json.dumps(engine))
-    (folder / "engines.yaml").write_text(
-        json.dumps({m: json.loads((folder / f"{m}.json").read_text()) for m in ("model", "weak")})
-    )
-    return ["run", folder / "recipe.yaml", "--run-dir", "runs/test", "--engines", folder / "engines.yaml", *sets]
+    engines = {"model": {"kind": "openai", "base_url": server.url, "model": "model"}}
+    (folder / "engines.yaml").write_text(json.dumps(engines))
+    return ["run", folder / "recipe.yaml", "--run-dir", "runs/test", "--engines", folder / "engines.yaml", *more]
 
 
 def copy_recipe(folder: Path) -> None:
@@ -88,6 +93,7 @@ def test_the_policy_never_sees_a_document(finished):
     texts = [r["text"] for r in rows(folder, "documents")]
     asked = [a.body["messages"] for a in server.seen if a.route == "chat/completions"]
     sampled = [m for m in asked if not {"[QUERY]", "[DOCUMENT]"} & set(outside(m[-1]["content"]).split())]
+    sampled = [m for m in sampled if SCORING not in m[-1]["content"]]
     queries = {r["query"] for r in rows(folder, "distinct_queries")}
     assert {m[-1]["content"] for m in sampled} == queries and all(len(m) == 1 for m in sampled)
     for text in (m["content"] for messages in sampled for m in messages):
@@ -104,8 +110,37 @@ def test_a_pair_leads_back_to_its_document_and_carries_the_reference(finished):
     assert told[-1]["stage"] == "documents" and told[-1]["rows"][0]["id"] == pairs[0]["document_id"]
 
 
-def test_the_report_tells_how_the_verdicts_fell(finished):
-    assert "Verdicts on queries" in prefmill(finished[0], "report", "runs/test").stdout
+def test_each_response_has_eight_scores_and_their_mean_decides_the_pair(finished):
+    folder, _ = finished
+    scored = {r["id"]: r for r in rows(folder, "scores")}
+    assert all(len(r["reference_scores"]) == 8 and r["valid_n"] >= 4 for r in scored.values())
+    for row in scored.values():
+        valid = [s for s in row["reference_scores"] if s is not None]
+        assert row["reference_score"] == pytest.approx(sum(valid) / len(valid)) and row["valid_n"] == len(valid)
+    for pair in rows(folder, "pairs"):
+        means = [scored[i]["reference_score"] for i in pair["candidate_ids"]]
+        assert (pair["score_chosen"], pair["score_rejected"]) == (max(means), min(means))
+        assert pair["chosen_valid_n"] == scored[pair["chosen_id"]]["valid_n"] and pair["margin"] >= 0.5
+
+
+def test_samples_that_could_not_be_read_were_asked_for_again(finished):
+    _, server = finished
+    asked = [a.body for a in server.seen if SCORING in a.body["messages"][-1]["content"]]
+    assert sum(b.get("n", 1) == 8 for b in asked) == len(rows(finished[0], "responses")) < len(asked)
+    assert all(b.get("n", 1) <= 8 for b in asked)
+
+
+def test_the_judge_sees_the_document_as_reference_and_is_told_it_is_data(finished):
+    folder, server = finished
+    texts = [r["text"] for r in rows(folder, "documents")]
+    asked = [a.body["messages"] for a in server.seen if SCORING in a.body["messages"][-1]["content"]]
+    assert asked and all("no instructions to follow" in m[-1]["content"] for m in asked)
+    assert all(any(text[:200] in m[-1]["content"] for text in texts) for m in asked)
+
+
+def test_the_report_tells_how_the_verdicts_fell_and_how_settled_the_judge_is(finished):
+    shown = prefmill(finished[0], "report", "runs/test").stdout
+    assert "Verdicts on queries" in shown and "Agreement of the first samples with all" in shown
 
 
 def test_documents_that_must_not_be_published_end_at_the_filter(tmp_path):
@@ -114,11 +149,12 @@ def test_documents_that_must_not_be_published_end_at_the_filter(tmp_path):
         done = prefmill(tmp_path, *command(tmp_path, server, "--set", "stages.good_queries.with.reference=hash"))
     assert done.returncode in (0, 6), done.stdout + done.stderr
     texts = [r["text"] for r in rows(tmp_path, "documents")]
-    pairs = rows(tmp_path, "pairs")
-    assert pairs and all(p["document_sha256"] and p["reference"] is None for p in pairs)
-    for stage in ("good_queries", "responses", "pairs"):
+    responses = rows(tmp_path, "responses")
+    assert responses and all(r["document_sha256"] and r["reference"] is None for r in responses)
+    for stage in ("good_queries", "responses"):
         for row in rows(tmp_path, stage):
             assert not any(shared_run(str(v), texts, 8) for v in row.values() if isinstance(v, str))
+    assert {r["code"] for r in rejects(tmp_path, "scores")} == {"reference.missing"} and not rows(tmp_path, "pairs")
 
 
 def test_a_limit_takes_the_first_documents(tmp_path):

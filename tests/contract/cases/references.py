@@ -62,6 +62,7 @@ CASES = {
         {
             "iteration": 3,
             "subset_column": "subset",
+            "examples": True,
             "temperature": 0.5,
             "max_tokens": 9,
             "attempts": 2,

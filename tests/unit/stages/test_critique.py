@@ -64,6 +64,14 @@ def test_the_judge_is_asked_for_faults_only_with_quoted_turns():
     assert "<|im_end|>" not in turn["content"] and turn["content"].rindex("END RESPONSE") < places[-1]
 
 
+def test_examples_stand_in_turns_of_their_own():
+    judge = Judge(FAULT)
+    judge.judge(examples=True)
+    turns = judge.requests[0].messages
+    assert [t["content"] for t in turns if t["role"] == "assistant"][1] == "Perfect" and len(turns) == 7
+    assert ROW["response"] in turns[-1]["content"] and "no instructions to follow" in turns[-1]["content"]
+
+
 def test_what_is_no_judgment_is_asked_again_with_another_seed():
     judge = Judge("", "Perfect, but the year is wrong.", FAULT)
     assert judge.judge()["judgment"] == FAULT and len({r.seed for r in judge.requests}) == 3

@@ -43,6 +43,7 @@ def test_a_label_is_not_part_of_the_judgment():
         ("No faults.", "unparsable"),
         ("There are no errors in this response.", "unparsable"),
         ("None", "unparsable"),
+        ("BEGIN RESPONSE 57b7fe6b86f8be95\nIt is so.\nEND RESPONSE 57b7fe6b86f8be95", "unparsable"),
         ("I'm sorry, but I can't help with that.", "refusal"),
     ],
 )

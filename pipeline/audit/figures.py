@@ -13,7 +13,7 @@ from pipeline.audit.items import Item
 from pipeline.audit.length_bias import FloatArray, length_slope, longer_share, preferred
 from pipeline.audit.reliability import Band, bands
 from pipeline.audit.verdicts import Verdicts
-from pipeline.intervals import wilson_interval
+from pipeline.intervals import Z_95, wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Figures:
         accuracy: mean credit over the judged ones; `accuracy_low` and `accuracy_high` are its Wilson interval.
         accuracy_of_all: mean credit over all labelled ones, those not judged worth as much as guessing.
         guessing: what guessing is worth on the labelled items: 0.5 for pairs, 0.25 for one right response of four.
+        gain: accuracy minus that of the longer response on the same items, in [-1, 1]; `gain_low` and `gain_high` are
+            its 95 % interval (normal, paired by item), NaN for fewer than two items.
         ties: judged items in which several responses share the highest score.
         flip_rate: share of judged items whose verdict changed with the order of showing, over `flips_known` of them.
         longer_wins: share of pairs that the longer response wins, over `unlike_lengths` pairs.
@@ -41,6 +43,9 @@ class Figures:
     accuracy_high: float
     accuracy_of_all: float
     guessing: float
+    gain: float
+    gain_low: float
+    gain_high: float
     ties: int
     flip_rate: float
     flips_known: int
@@ -68,6 +73,7 @@ def figures(verdicts: Verdicts, items: Sequence[Item]) -> Figures:
     pairs = _Pairs.of(verdicts, judged)
     wins, unlike = longer_share(pairs.difference, pairs.prefers_first)
     slope, slope_low, slope_high = length_slope(pairs.difference, pairs.prefers_first)
+    gain, gain_half = _mean_and_half([w - credit(i.known, i.lengths) for w, i in zip(worth, judged, strict=True)])
     return Figures(
         labelled=len(labelled),
         judged=len(judged),
@@ -76,6 +82,9 @@ def figures(verdicts: Verdicts, items: Sequence[Item]) -> Figures:
         accuracy_high=high,
         accuracy_of_all=(sum(worth) + guessed) / len(labelled) if labelled else math.nan,
         guessing=_mean([chance(item.known) for item in labelled]),
+        gain=gain,
+        gain_low=gain - gain_half,
+        gain_high=gain + gain_half,
         ties=sum(shares_the_top(scores[item.id]) for item in judged),
         flip_rate=_mean(flips),
         flips_known=len(flips),
@@ -99,6 +108,12 @@ def chance(labels: Sequence[float]) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
+
+
+def _mean_and_half(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and half its 95 % interval, NaN for fewer than two values."""
+    half = Z_95 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return _mean(values), half
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pipeline.audit.costs import StageCosts, cost_of, stage_costs
 from pipeline.audit.figures import Figures, figures, preferences
 from pipeline.audit.items import Item, Kind, read_items
 from pipeline.audit.remarks import remarks
-from pipeline.audit.verdicts import Verdicts, by_length, path_to, read_verdicts
+from pipeline.audit.verdicts import Verdicts, by_length, by_people, path_to, read_verdicts
 from pipeline.errors import PrerequisiteError
 from pipeline.plan.recipe import AnnotatorSpec
 from pipeline.publish.stage_reports import stage_reports
@@ -43,6 +43,7 @@ class Audit:
         folder: where it lies.
         items: number of items by kind.
         figures: by subset (`all` first), then by annotator.
+        people: the same figures for the labels themselves, over all items.
         agreements: of each two annotators.
         costs: of every stage on the way to a verdict.
         usage: requests and tokens by annotator; stages that several need count for each.
@@ -54,6 +55,7 @@ class Audit:
     folder: str
     items: Mapping[Kind, int]
     figures: Mapping[str, Mapping[str, Figures]]
+    people: Figures
     agreements: Sequence[Agreement]
     costs: Sequence[StageCosts]
     usage: Mapping[str, Usage]
@@ -90,6 +92,7 @@ def measure(view: RunView, annotators: Sequence[AnnotatorSpec]) -> Audit:
         folder=str(view.folder),
         items=Counter(item.kind for item in first.values()),
         figures=by_subset,
+        people=figures(by_people(first), list(first.values())),
         agreements=_agreements(everyone),
         costs=costs,
         usage={v.name: cost_of(costs, v.path) for v in judged},

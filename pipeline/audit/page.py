@@ -60,9 +60,8 @@ def _plots(audit: Audit) -> Iterator[str]:
         guessing = next(iter(found.values())).guessing
         yield f"<h2>Accuracy: {escape(subset)}</h2>" + dot_plot(dots, guessing)
     overall = audit.figures[ALL]
-    people = overall[LENGTH].accuracy
     yield "<h2>Share of pairs that the longer response wins</h2>" + dot_plot(
-        [_longer(name, f) for name, f in overall.items() if name != LENGTH], people
+        [_longer(name, f) for name, f in overall.items() if name != LENGTH], audit.people.longer_wins
     )
     yield '<p class="note">The dashed line is the share among people.</p>'
     for name, f in overall.items():

@@ -21,12 +21,12 @@ def remarks(found: Mapping[str, Figures]) -> list[str]:
     """Return one sentence for each thing that is wrong with an annotator, by the annotators' order.
 
     Args:
-        found: figures over all items, by annotator; `length` among them.
+        found: figures over all items, by annotator.
     """
-    return [line for name in found if name != LENGTH for line in _remarks(name, found[name], found.get(LENGTH))]
+    return [line for name in found if name != LENGTH for line in _remarks(name, found[name])]
 
 
-def _remarks(name: str, figures: Figures, length: Figures | None) -> Iterator[str]:
+def _remarks(name: str, figures: Figures) -> Iterator[str]:
     if not figures.judged:
         yield f"{name} judged no item."
         return
@@ -34,7 +34,7 @@ def _remarks(name: str, figures: Figures, length: Figures | None) -> Iterator[st
         yield f"{name} cannot be told from guessing: its interval holds {figures.guessing:.3g}."
     elif figures.accuracy_high < figures.guessing:
         yield f"{name} is worse than guessing: its interval lies below {figures.guessing:.3g}; its sign may be wrong."
-    yield from _length_remarks(name, figures, length)
+    yield from _length_remarks(name, figures)
     if figures.flips_known and figures.flip_rate > MOST_FLIPS:
         yield f"{name} changes its verdict with the order of showing in {figures.flip_rate:.0%} of the items."
     if figures.judged < LEAST_JUDGED * figures.labelled:
@@ -44,18 +44,23 @@ def _remarks(name: str, figures: Figures, length: Figures | None) -> Iterator[st
         )
 
 
-def _length_remarks(name: str, figures: Figures, length: Figures | None) -> Iterator[str]:
-    no_better = length is not None and bool(length.judged) and figures.accuracy <= length.accuracy
+def _length_remarks(name: str, figures: Figures) -> Iterator[str]:
     longer = figures.longer_wins > MOST_LONGER_WINS and _surely_above_half(figures)
-    if longer and no_better:
-        yield (
-            f"{name} is a length reward: the longer response wins {figures.longer_wins:.0%} of its pairs, and it is no "
-            "better than length alone."
-        )
+    wins = f"the longer response wins {figures.longer_wins:.0%} of its pairs"
+    surely_better = figures.gain_low > 0
+    if longer and not surely_better:
+        yield f"{name} is a length reward: {wins}, and it is {_beside_length(figures)}."
     elif longer:
-        yield f"{name} lets the longer response win {figures.longer_wins:.0%} of its pairs; control for length."
-    elif no_better:
-        yield f"{name} is no better than length alone."
+        yield f"{name} follows length: {wins}; control for length."
+    elif not surely_better:
+        yield f"{name} is {_beside_length(figures)}."
+
+
+def _beside_length(figures: Figures) -> str:
+    if figures.gain <= 0:
+        return "no better than length alone"
+    interval = f"{figures.gain_low:.3f} to {figures.gain_high:.3f}"
+    return f"not surely better than length alone (gain {figures.gain:.3f}, {interval})"
 
 
 def _surely_above_half(figures: Figures) -> bool:

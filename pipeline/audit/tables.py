@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.audit.figures import Figures
 from pipeline.audit.measure import ALL, Audit
+from pipeline.plan.recipe import LENGTH
 from pipeline.stage import ReportTable
 from pipeline.store.usage import Usage
 from pipeline.types import Json
@@ -20,7 +21,7 @@ from pipeline.types import Json
 def tables(audit: Audit) -> Iterator[ReportTable]:
     """Yield the tables in the order in which they are shown; every cell is text."""
     yield _accuracy(audit.figures[ALL])
-    yield _length(audit.figures[ALL])
+    yield _length(audit)
     if len(audit.figures) > 1:
         yield _subsets(audit.figures)
     if any(f.people_tied for f in audit.figures[ALL].values()):
@@ -55,10 +56,11 @@ def _accuracy(found: Mapping[str, Figures]) -> ReportTable:
     )
 
 
-def _length(found: Mapping[str, Figures]) -> ReportTable:
+def _length(audit: Audit) -> ReportTable:
+    rows = {"people": audit.people} | {name: f for name, f in audit.figures[ALL].items() if name != LENGTH}
     return ReportTable(
         "length",
-        ("annotator", "longer wins", "of pairs", "slope", "95 % interval"),
+        ("annotator", "longer wins", "of pairs", "slope", "95 % interval", "gain", "95 % interval"),
         tuple(
             (
                 name,
@@ -66,11 +68,14 @@ def _length(found: Mapping[str, Figures]) -> ReportTable:
                 f"{f.unlike_lengths:,}",
                 number(f.slope),
                 interval(f.slope_low, f.slope_high, 2) if f.unlike_lengths else "-",
+                number(f.gain),
+                interval(f.gain_low, f.gain_high) if not math.isnan(f.gain_low) else "-",
             )
-            for name, f in found.items()
+            for name, f in rows.items()
         ),
-        "longer wins: share of pairs with unlike lengths (characters) that the longer response wins; among people it "
-        "is the accuracy of 'length'. slope: of a logistic regression on tanh of the length difference; 0 is none",
+        "longer wins: share of pairs with unlike lengths (characters) that the longer response wins. slope: of a "
+        "logistic regression on tanh of the length difference; 0 is no preference. gain: accuracy minus that of the "
+        "longer response on the same items",
     )
 
 
@@ -170,6 +175,7 @@ def as_json(audit: Audit) -> dict[str, Json]:
             "folder": audit.folder,
             "items": dict(audit.items),
             "figures": {s: {n: asdict(f) for n, f in found.items()} for s, found in audit.figures.items()},
+            "people": asdict(audit.people),
             "agreements": [asdict(a) for a in audit.agreements],
             "costs": [asdict(c) for c in audit.costs],
             "usage": {name: asdict(u) for name, u in audit.usage.items()},

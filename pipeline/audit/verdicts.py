@@ -36,6 +36,11 @@ def by_length(items: Mapping[str, Item]) -> Verdicts:
     return Verdicts(LENGTH, items, {i: [float(n) for n in item.lengths] for i, item in items.items()})
 
 
+def by_people(items: Mapping[str, Item]) -> Verdicts:
+    """Return the labels as if an annotator had given them, to show how far people prefer the longer response."""
+    return Verdicts("people", items, {i: item.known for i, item in items.items() if item.kind == "labelled"})
+
+
 def read_verdicts(view: RunView, spec: AnnotatorSpec, items: Mapping[str, Item]) -> Verdicts:
     """Return an annotator's verdicts.
 

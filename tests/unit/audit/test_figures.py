@@ -50,6 +50,7 @@ def audit_of(found, **changes):
         "runs/x",
         {"labelled": 3},
         {"all": found},
+        RIGHT,
         [],
         [StageCosts("verdicts", 4, 3, {"own.bad": 1}, Usage(4, 90, 7, 1))],
         {"judge": Usage(2, 0, 0, 2)},
@@ -93,13 +94,28 @@ def test_remarks_say_what_an_annotator_cannot_be_trusted_with():
     length = figures(by_length(ITEMS), list(ITEMS.values()))
     surely_wrong = replace(WRONG, accuracy_low=0.1, accuracy_high=0.4)
     lines = remarks(
-        {"none": judged({}), "right": replace(RIGHT, accuracy_low=0.6), "wrong": surely_wrong, "length": length}
+        {
+            "none": judged({}),
+            "right": replace(RIGHT, accuracy_low=0.6, gain_low=0.1),
+            "wrong": surely_wrong,
+            "length": length,
+        }
     )
     assert lines[0] == "none judged no item."
     assert lines[1] == "wrong is worse than guessing: its interval lies below 0.5; its sign may be wrong."
     assert lines[2] == "wrong is no better than length alone."
     assert "order of showing in 50%" in lines[3] and "judged 2 of 3 items" in lines[4] and len(lines) == 5
     assert "cannot be told from guessing: its interval holds 0.5" in remarks({"few": WRONG})[0]
+    assert remarks({"short": replace(RIGHT, accuracy_low=0.6)}) == [
+        "short is not surely better than length alone (gain 0.167, -0.160 to 0.493)."
+    ]
+
+
+def test_the_gain_over_length_is_paired_by_item():
+    assert RIGHT.gain == pytest.approx(0.5 / 3)
+    assert RIGHT.gain_high - RIGHT.gain == pytest.approx(1.959964 * math.sqrt(1 / 12) / math.sqrt(3))
+    one = figures(Verdicts("x", ITEMS, {"q1": (1.0, 2.0)}), [ITEMS["q1"]])
+    assert one.gain == -1.0 and math.isnan(one.gain_low)
 
 
 def test_sums_that_miss_requests_are_told_as_lower_bounds():

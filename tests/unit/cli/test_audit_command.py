@@ -75,7 +75,9 @@ def test_an_always_longer_judge_is_exposed(audit):
 def test_a_good_judge_that_mostly_picks_the_longer_is_told_to_control_for_length(audit):
     records = labelled(40, right_is_longer=34)
     result = audit([source(), scoring("right")], [by_score("right")], "--json", records=records)
-    assert result.json["remarks"] == ["right lets the longer response win 85% of its pairs; control for length."]
+    assert result.json["remarks"] == [
+        "right follows length: the longer response wins 85% of its pairs; control for length."
+    ]
 
 
 def test_an_always_first_judge_gives_only_ties_and_flips_everywhere(audit):

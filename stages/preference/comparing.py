@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from pipeline.api import (
     CHOICE,
@@ -19,6 +19,7 @@ from pipeline.api import (
     GenRequest,
     Message,
     RowError,
+    ScoreRequest,
     StageContext,
     messages_of,
 )
@@ -36,6 +37,7 @@ from stages.replies.transcripts import show_conversation, show_text
 _QUOTING = 1 << 30
 """Draw of the quotation's seed, apart from those of the attempts."""
 Value = TypeVar("Value")
+Verdict = Literal["word", "reasoned", "choices", "scoring"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,7 @@ class Comparison:
 class JudgeOptions:
     """How a judge is asked; see the options of `rate_preferences`."""
 
-    reason: bool
-    soft: bool
+    verdict: Verdict
     allow_ties: bool
     temperature: float
     max_tokens: int
@@ -100,14 +101,15 @@ class Judge:
     async def compare(self, first: Candidate, second: Candidate) -> Comparison | None:
         """Ask for one order of two responses."""
         name, options = f"{first.id}\0{second.id}", self._options
-        chosen = not options.reason and self._engine.offers(CHOICE)
-        schema = comparison_schema(options.allow_ties) if options.reason and self._engine.offers(JSON_SCHEMA) else None
-        form = "json" if schema else "lines"
-        messages = self._render(first, second, form)
+        reasoned = options.verdict == "reasoned"
+        schema = comparison_schema(options.allow_ties) if reasoned and self._engine.offers(JSON_SCHEMA) else None
+        messages = self._render(first, second, "json" if schema else "lines")
         try:
-            if chosen:
+            if options.verdict == "scoring":
+                return await self._score(messages)
+            if options.verdict == "choices" or (options.verdict == "word" and self._engine.offers(CHOICE)):
                 return await self._choose(messages, name)
-            parse = partial(parse_reasoned if options.reason else parse_word, ties=options.allow_ties)
+            parse = partial(parse_reasoned if reasoned else parse_word, ties=options.allow_ties)
             how = Asking(self._engine, options.temperature, options.max_tokens, options.attempts, "preference", schema)
             answer = await ask(how, messages, lambda attempt: self._ctx.seed(name, attempt), parse)
             return Comparison(answer.parsed, answer.text)
@@ -120,8 +122,9 @@ class Judge:
         one = show_text("FIRST", first.text, seed, options.max_response_characters)
         other = show_text("SECOND", second.text, seed, options.max_response_characters)
         self.cut = self.cut or conversation.cut or one.cut or other.cut
-        further = {"form": form} if options.reason else {}
-        return self._ctx.prompt("reasoned.v1" if options.reason else "word.v1").render(
+        reasoned = options.verdict == "reasoned"
+        further = {"form": form} if reasoned else {}
+        return self._ctx.prompt("reasoned.v1" if reasoned else "word.v1").render(
             conversation=conversation.text, first=one.text, second=other.text, ties=options.allow_ties, **further
         )
 
@@ -136,10 +139,15 @@ class Judge:
             choices=words(options.allow_ties),
         )
         sample = (await self._engine.generate(request)).samples[0]
-        if options.soft:
-            logprobs = list(sample.choice_logprobs or ())
-            return Comparison(share_of_choices(logprobs), json.dumps(logprobs))
+        if options.verdict == "choices":
+            return _soft(sample.choice_logprobs or ())
         return Comparison(parse_word(sample.text, options.allow_ties), sample.text)
+
+    async def _score(self, messages: tuple[Message, ...]) -> Comparison:
+        """Ask for the log-probability of each word as the beginning of the reply."""
+        wanted = words(self._options.allow_ties)
+        requests = [ScoreRequest(response=word, messages=messages, include_eos=False) for word in wanted]
+        return _soft([r.logprob for r in await together(self._engine.score_tokens(request) for request in requests)])
 
 
 class Ranker:
@@ -159,6 +167,10 @@ class Ranker:
         except RowError:
             return None
         return Comparison(share, repr(share)) if 0.0 <= share <= 1.0 else None
+
+
+def _soft(logprobs: Sequence[float]) -> Comparison:
+    return Comparison(share_of_choices(logprobs), json.dumps(list(logprobs)))
 
 
 async def together(jobs: Iterable[Awaitable[Value]]) -> list[Value]:

@@ -72,12 +72,15 @@ def parse_reasoned(reply: str, ties: bool) -> float:
 def share_of_choices(logprobs: Sequence[float]) -> float:
     """Return P(first is better) from the log-probabilities of `words(ties)`; a tie counts half for either.
 
+    Args:
+        logprobs: in nats, of two or three words; only their differences count.
+
     Raises:
-        Unusable: if they are not finite.
+        Unusable: if they are not two or three, or not finite.
     """
-    odds = [math.exp(value) for value in logprobs if not math.isnan(value)]
-    if len(odds) < len(logprobs) or not sum(odds) > 0 or math.isinf(sum(odds)):
-        raise Unusable("the log-probabilities of the choices are not finite")
+    if len(logprobs) not in (2, 3) or not all(math.isfinite(value) for value in logprobs):
+        raise Unusable("the log-probabilities of the words are missing or not finite")
+    odds = [math.exp(value - max(logprobs)) for value in logprobs]
     half = odds[2] / 2 if len(odds) > 2 else 0.0
     return (odds[0] + half) / sum(odds)
 

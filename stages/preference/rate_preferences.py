@@ -22,6 +22,7 @@ from pipeline.api import (
     CLASSIFY,
     JSON_SCHEMA,
     MESSAGES,
+    SCORE_TOKENS,
     Factor,
     Reject,
     ReportTable,
@@ -33,7 +34,8 @@ from pipeline.api import (
     StageContext,
     columns,
 )
-from stages.preference.comparing import Candidate, Comparer, Judge, JudgeOptions, Ranker
+from stages.preference.comparing import Candidate, Comparer, Judge, JudgeOptions, Ranker, Verdict
+from stages.preference.comparison_replies import words
 from stages.preference.list_columns import ColumnName
 from stages.preference.preference_matrix import from_scores, symmetrise
 from stages.preference.rated_group import (
@@ -48,8 +50,7 @@ from stages.preference.rated_group import (
 from stages.preference.tournament import Undecided
 
 _OF_JUDGE = (
-    "reason",
-    "soft",
+    "verdict",
     "allow_ties",
     "temperature",
     "max_tokens",
@@ -57,6 +58,8 @@ _OF_JUDGE = (
     "max_prompt_characters",
     "max_response_characters",
 )
+_CAPABILITIES = {"choices": CHOICE, "scoring": SCORE_TOKENS}
+_OPTIONAL: Mapping[str, Sequence[str]] = {"word": (CHOICE,), "reasoned": (JSON_SCHEMA,)}
 _BRACKET = 1 << 31
 """Draw of the seed that orders the tournament."""
 
@@ -74,11 +77,11 @@ class RatePreferencesConfig(StageConfig):
     """`knockout`: let the losers of the first round play for the last place; else the worst is who lost the final."""
     self_comparison: Literal["include", "exclude"] = "include"
     """Whether a response's 0.5 against itself counts in its win rate, as it does in SPPO's code."""
-    reason: bool = False
-    """Ask for a sentence or two of reason before the verdict. Without it the reply is one word, held to one by an
-    engine that can choose among texts; better for small models, and cheaper."""
-    soft: bool = False
-    """Take the probability of the words instead of the word, where the engine gives it."""
+    verdict: Verdict = "word"
+    """`word`: a reply of one word, held to one by an engine that can choose among texts. `reasoned`: a sentence or two
+    of reason first. `choices` and `scoring` take the probabilities of the words instead of one of them, by an engine
+    that chooses among texts (capability `choice`), or by scoring each word as a reply (capability `score_tokens`, two
+    or three requests): a small model mostly says the same word, and differs in how surely."""
     allow_ties: bool = True
     temperature: float = Field(0.0, ge=0)
     max_tokens: int = Field(256, ge=1)
@@ -101,8 +104,9 @@ class RatePreferencesConfig(StageConfig):
             raise ValueError("scores are all there already; a knockout saves nothing. Set tournament: full")
         if self.losers_bracket and self.tournament == "full":
             raise ValueError("losers_bracket belongs to tournament 'knockout'; leave it out, or set it")
-        if self.soft and self.reason:
-            raise ValueError("soft takes the probability of one word; it cannot follow a reason. Set reason: false")
+        drawn = [n for n in ("temperature", "attempts") if getattr(self, n) != plain[n].default]
+        if self.verdict in ("choices", "scoring") and drawn:
+            raise ValueError(f"{drawn[0]} belongs to verdicts that are drawn; leave it out for verdict {self.verdict}")
         return self
 
 
@@ -111,12 +115,12 @@ class RatePreferences(RowStage):
 
     `preference_matrix`: P(i beats j), 0.5 on the diagonal, null where not both orders gave a verdict. `win_rates`: its
     row means over what is known; `compared`: over how many others. `raw_verdicts`: the replies in the order of ordered
-    pairs (0,1), (0,2), ..., (1,0), ...; log-probabilities where `soft`; empty with scores. `comparisons`: pairs with
-    a verdict in both orders; `position_flips`: pairs whose two orders preferred the response in the same place;
-    `unreadable`: requests without a usable verdict after all attempts. `intransitive_triples`: share of triples that
-    go round in a circle, among those without a tie. `nash_mixture`: weights that no response beats, `nash_value` what
-    they win at least (0.5); null unless all pairs are known. `best_id`, `worst_id`: by win rate, the first of equals,
-    or by the tournament; `bracket`: its comparisons. A tournament leaves win rates and mixture null.
+    pairs (0,1), (0,2), ..., (1,0), ...; log-probabilities of the words where those are taken; empty with scores.
+    `comparisons`: pairs with a verdict in both orders; `position_flips`: pairs whose two orders preferred the response
+    in the same place; `unreadable`: orders without a usable verdict after all attempts. `intransitive_triples`: share
+    of triples that go round in a circle, among those without a tie. `nash_mixture`: weights that no response beats,
+    `nash_value` what they win at least (0.5); null unless all pairs are known. `best_id`, `worst_id`: by win rate, the
+    first of equals, or by the tournament; `bracket`: its comparisons. A tournament leaves win rates and mixture null.
 
     Reject codes:
         preference.too_few: the row has fewer than two responses.
@@ -141,9 +145,9 @@ class RatePreferences(RowStage):
         scores: dict[str, Any] = {config.scores: list[float]} if config.oracle == "scores" else {}
         self.inputs = columns(prompt=MESSAGES, response_ids=list[str], responses=list[str], **scores)
         if config.oracle == "judge":
-            self.engine_roles: Mapping[str, str] = {"judge": CHAT}
-            self.optional_capabilities: Mapping[str, Sequence[str]] = {"judge": (JSON_SCHEMA, CHOICE)}
-            self.prompt_names: Sequence[str] = ("reasoned.v1" if config.reason else "word.v1",)
+            self.engine_roles: Mapping[str, str] = {"judge": _CAPABILITIES.get(config.verdict, CHAT)}
+            self.optional_capabilities: Mapping[str, Sequence[str]] = {"judge": _OPTIONAL.get(config.verdict, ())}
+            self.prompt_names: Sequence[str] = ("reasoned.v1" if config.verdict == "reasoned" else "word.v1",)
         elif config.oracle == "ranker":
             self.engine_roles = {"ranker": CLASSIFY}
 
@@ -154,6 +158,8 @@ class RatePreferences(RowStage):
         else:
             met = "n + n/2 - 2" if self.config.losers_bracket else "n - 1"
             factors = (Factor(met), Factor("orders", 2))
+        if self.config.verdict == "scoring":
+            factors += (Factor("words", len(words(self.config.allow_ties))),)
         return dict.fromkeys(self.engine_roles, factors)
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.api import CHAT, CHOICE, EngineError, GenResult, PoolResult, RowError, Sample
+from pipeline.api import CHAT, CHOICE, SCORE_TOKENS, EngineError, GenResult, PoolResult, RowError, Sample, ScoreResult
 from pipeline.testing import process_row, raises_row_error, scripted_engine
 from stages.preference.comparing import together
 from stages.preference.comparison_replies import share_of_raw
@@ -233,7 +233,7 @@ class TestAsking:
 
     def test_a_reason_is_asked_for_and_held_to_json_where_the_engine_can(self):
         engine = scripted_engine(lambda r, d: json.dumps({"reason": "x", "better": fair(r, d)}))
-        found = rate(group("Elbe", "Rhine"), engines={"judge": engine}, reason=True, allow_ties=False)
+        found = rate(group("Elbe", "Rhine"), engines={"judge": engine}, verdict="reasoned", allow_ties=False)
         request = engine.generate_calls[0]
         assert found["win_rates"] == [0.25, 0.75] and "tie" not in request.messages[0]["content"]
         assert request.json_schema["properties"]["better"]["enum"] == ["first", "second"]
@@ -241,7 +241,7 @@ class TestAsking:
     def test_a_reason_is_read_from_lines_elsewhere(self):
         engine = scripted_engine(lambda r, d: f"Because.\nBetter: {fair(r, d)}")
         engine.capabilities = lambda: frozenset({CHAT})
-        found = rate(group("Elbe", "Rhine"), engines={"judge": engine}, reason=True)
+        found = rate(group("Elbe", "Rhine"), engines={"judge": engine}, verdict="reasoned")
         assert (
             found["win_rates"] == [0.25, 0.75]
             and 'form "Better: ..."' in engine.generate_calls[0].messages[0]["content"]
@@ -252,16 +252,36 @@ class TestAsking:
         assert rate(group("Elbe", "Rhine"), engines={"judge": judge.engine})["position_flips"] == 1
         assert judge.requests[0].choices == ("first", "second", "tie")
 
-    def test_soft_takes_the_probability_of_the_words(self):
+    def test_choices_take_the_probability_of_the_words(self):
         judge = Choosing(Sample("first", "stop", choice_logprobs=(math.log(0.8), math.log(0.2))))
-        found = rate(group("Elbe", "Rhine"), engines={"judge": judge.engine}, soft=True, allow_ties=False)
+        found = rate(group("Elbe", "Rhine"), engines={"judge": judge.engine}, verdict="choices", allow_ties=False)
         assert found["preference_matrix"][0] == pytest.approx([0.5, 0.5])
         assert share_of_raw(found["raw_verdicts"][0]) == pytest.approx(0.8) and found["position_flips"] == 1
 
-    def test_soft_without_probabilities_is_unreadable(self):
+    def test_scoring_takes_the_probability_of_each_word_as_a_reply(self):
+        judge, asked = Choosing(None).engine, []
+
+        async def score(request):
+            asked.append(request)
+            return ScoreResult({"first": -1.0, "second": -1.0 - math.log(4)}[request.response], 1, 9)
+
+        judge.score_tokens = score
+        found = rate(group("Elbe", "Rhine"), engines={"judge": judge}, verdict="scoring", allow_ties=False)
+        assert share_of_raw(found["raw_verdicts"][0]) == pytest.approx(0.8) and len(asked) == 4
+        assert not any(r.include_eos for r in asked)
+
+    @pytest.mark.parametrize(
+        ("verdict", "capability"),
+        [("word", CHAT), ("reasoned", CHAT), ("choices", CHOICE), ("scoring", SCORE_TOKENS)],
+    )
+    def test_a_verdict_needs_an_engine_that_can_give_it(self, verdict, capability):
+        assert RatePreferences(RatePreferencesConfig(verdict=verdict)).engine_roles == {"judge": capability}
+
+    def test_choices_without_probabilities_are_unreadable(self):
         judge = Choosing(Sample("first", "stop"))
         raises_row_error(
-            "preference.unreadable", lambda: rate(group("Elbe", "Rhine"), engines={"judge": judge.engine}, soft=True)
+            "preference.unreadable",
+            lambda: rate(group("Elbe", "Rhine"), engines={"judge": judge.engine}, verdict="choices"),
         )
 
     def test_what_is_too_long_is_cut_and_the_row_says_so(self):
@@ -275,16 +295,17 @@ class TestAsking:
         assert factors() == [("n", None), ("n - 1", None)]
         assert factors(tournament="knockout") == [("n - 1", None), ("orders", 2)]
         assert factors(tournament="knockout", losers_bracket=True)[0] == ("n + n/2 - 2", None)
+        assert factors(verdict="scoring", allow_ties=False)[2] == ("words", 2)
 
     @pytest.mark.parametrize(
         "config",
         [
             {"oracle": "scores", "temperature": 0.5},
-            {"oracle": "ranker", "soft": True},
+            {"oracle": "ranker", "verdict": "choices"},
             {"scores": "points"},
             {"oracle": "scores", "tournament": "knockout"},
             {"losers_bracket": True},
-            {"soft": True, "reason": True},
+            {"verdict": "scoring", "attempts": 2},
         ],
     )
     def test_options_that_do_not_fit_are_refused(self, config):

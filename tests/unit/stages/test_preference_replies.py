@@ -95,9 +95,10 @@ class TestChoices:
         assert share_of_choices([math.log(0.5), math.log(0.3), math.log(0.2)]) == pytest.approx(0.6)
         assert share_of_choices([math.log(0.75), math.log(0.25)]) == pytest.approx(0.75)
 
-    @pytest.mark.parametrize(
-        "logprobs", [[], [float("nan"), -1.0], [float("-inf"), float("-inf")], [float("inf"), 0.0]]
-    )
+    def test_only_differences_count(self):
+        assert share_of_choices([-1000.0, -1000.0 - math.log(3)]) == pytest.approx(0.75)
+
+    @pytest.mark.parametrize("logprobs", [[], [-1.0], [-1.0] * 4, [float("nan"), -1.0], [float("-inf"), 0.0]])
     def test_what_is_not_finite_is_no_verdict(self, logprobs):
         with pytest.raises(ValueError):
             share_of_choices(logprobs)

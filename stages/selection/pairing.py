@@ -92,6 +92,27 @@ def worst(scores: FloatArray, allowed: BoolArray, groups: Groups) -> Extreme:
     return Extreme(-lowest.value, lowest.hits, lowest.first, lowest.tied)
 
 
+def low_target(scores: FloatArray, groups: Groups, deviations: float = 2.0) -> FloatArray:
+    """Return mean minus `deviations` population standard deviations of each prompt's scores (arXiv:2502.16825)."""
+    mean = np.add.reduceat(scores, groups.starts) / groups.counts
+    off = scores - groups.spread(mean)
+    target: FloatArray = mean - deviations * np.sqrt(np.add.reduceat(off**2, groups.starts) / groups.counts)
+    return target
+
+
+def in_order(*keys: FloatArray) -> FloatArray:
+    """Return one number per entry that orders them by the first key, equals of it by the second, and so on."""
+    if not len(keys[0]):
+        return keys[0]
+    order = np.lexsort(keys[::-1])
+    steps = np.zeros(len(order), dtype=bool)
+    for key in keys:
+        steps[1:] |= key[order][1:] != key[order][:-1]
+    places = np.empty(len(order))
+    places[order] = np.cumsum(steps)
+    return places
+
+
 def nth(hits: BoolArray, draws: IntArray, groups: Groups) -> IntArray:
     """Return the position of the `draws[i]`-th hit of prompt i; meaningless where a prompt has no such hit."""
     counts = np.add.reduceat(hits, groups.starts, dtype=np.int64)

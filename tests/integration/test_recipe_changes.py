@@ -41,8 +41,8 @@ def pairs_value():
     """The recipe under test: two rewards, the pairs from the first."""
     value = changed(pair_recipe(), "limits.shard_rows", 3)
     stage(value, "reward")["with"] = {**SCORES, "normalize": "per_own_token"}
-    other = {"id": "other", "use": "density_ratio", "from": "weak_lp", "with": {**SCORES, "normalize": "per_byte"}}
-    value["stages"].insert(-1, other)
+    guarded = {**SCORES, "normalize": "per_byte", "guard_repetition": True, "repetition_reward": -2.0}
+    value["stages"].insert(-1, {"id": "other", "use": "density_ratio", "from": "weak_lp", "with": guarded})
     return value
 
 
@@ -82,13 +82,13 @@ FLIPS = {
     "stop": option("responses", "stop", ["END"]),
     "system": option("responses", "system", "Be long.", "config.system (Be brief. -> Be long.)"),
     "logprobs": option("responses", "logprobs", False),
-    "include_eos": option("strong_lp", "include_eos", False),
     "reuse": option("strong_lp", "reuse", False),
     "numerator": option("other", "numerator", "policy_logprob", "config.numerator"),
     "denominator": option("other", "denominator", "policy_logprob", "config.denominator"),
     "normalize": option("other", "normalize", "sum"),
     "guard_low_likelihood": option("reward", "guard_low_likelihood", True),
     "guard_repetition": option("reward", "guard_repetition", True),
+    "repetition_reward": option("other", "repetition_reward", -3.0),
     "sigmoid_temperature": option("reward", "sigmoid_temperature", 0.5),
     "reward_column": option("other", "column", "better"),
     "score": option("pairs", "score", "strong_logprob"),
@@ -98,6 +98,10 @@ FLIPS = {
     "min_margin": option("pairs", "min_margin", 0.01),
     "max_pairs_per_prompt": option("pairs", "max_pairs_per_prompt", 2),
     "ties": option("pairs", "ties", "drop"),
+    "tie_break_by": option("pairs", "tie_break_by", "strong_logprob"),
+    "source_column": option("pairs", "source_column", "policy_scored_by"),
+    "on_policy_column": option("pairs", "on_policy_column", "ours"),
+    "length": option("pairs", "length", {"max_ratio": 2.0}),
     "min_candidates": option("pairs", "min_candidates", 3),
     "allow_truncated_chosen": option("pairs", "allow_truncated_chosen", True),
     "drop_truncated": option("pairs", "drop_truncated", True),
@@ -112,9 +116,10 @@ FLIPS = {
     "engine_bound": ("stages.weak_lp.roles.scorer", "policy", "engines.scorer.model (weak -> policy)", "weak_lp"),
 }
 NOT_FOR_FILES = {"dataset", "revision", "config_name"}
-ONE_VALUE = {"conditioning"}
 NAMES_COLUMNS = {"column"}
 """For score_logprobs; the stages after it must then name the new column too."""
+APART = {"include_eos", "prompt_column", "ladder", "policy_mix"}
+"""Changed in tests of their own: two scores that are compared must span the same tokens; the prompt must be there."""
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +176,7 @@ def test_one_changed_field_is_refused_by_name_and_recomputed_on_request(folder, 
 
 def test_every_option_that_changes_results_is_flipped_above(made):
     plan = build_plan(load_recipe(made / "recipe.yaml"), made)
-    flipped = {p.split(".")[-1] for p, *_ in FLIPS.values()} | NOT_FOR_FILES | ONE_VALUE | NAMES_COLUMNS
+    flipped = {p.split(".")[-1] for p, *_ in FLIPS.values()} | NOT_FOR_FILES | NAMES_COLUMNS | APART
     for planned in plan.stages.values():
         assert set(planned.stage.config.fingerprint_fields()) <= flipped, planned.id
     for one in plan.engines.values():
@@ -185,6 +190,31 @@ def test_a_renamed_score_column_is_followed_by_the_stages_that_read_it(folder):
     recipe = write_pairs(folder, value)
     check_refused(folder, recipe, "config.column (weak_logprob -> low)", "config.denominator (weak_logprob -> low)")
     check_recomputed(folder, recipe, AFTER["weak_lp"])
+
+
+def test_another_span_of_both_scores_is_refused_and_recomputed(folder):
+    value = changed(pairs_value(), "stages.strong_lp.with.include_eos", False)
+    recipe = write_pairs(folder, changed(value, "stages.weak_lp.with.include_eos", False))
+    check_refused(folder, recipe, "stage 'strong_lp' changed in config.include_eos (True -> False)", "stage 'weak_lp'")
+    check_recomputed(folder, recipe, AFTER["strong_lp"])
+
+
+def test_two_scores_over_different_spans_are_no_recipe(folder):
+    recipe = write_pairs(folder, changed(pairs_value(), "stages.strong_lp.with.include_eos", False))
+    before = files(folder / "run")
+    result = run(recipe, folder / "run", "--resume", "recompute")
+    assert result.code == 2 and "set include_eos alike" in result.err and files(folder / "run") == before
+
+
+def test_another_prompt_in_front_of_the_response_is_refused_and_recomputed(folder):
+    value = pairs_value()
+    value["stages"].insert(1, {"id": "conditioned", "use": "condition_prompts", "with": {"domain": "chat"}})
+    stage(value, "responses")["from"] = "conditioned"
+    recipe = write_pairs(folder, value)
+    assert run(recipe, folder / "run", "--resume", "recompute").code in (0, 6)
+    recipe = write_pairs(folder, changed(value, "stages.strong_lp.with.prompt_column", "conditioned_prompt"))
+    check_refused(folder, recipe, "config.prompt_column (prompt -> conditioned_prompt)")
+    check_recomputed(folder, recipe, AFTER["strong_lp"])
 
 
 def test_changed_input_is_refused_by_file_and_recomputed(folder):
@@ -213,6 +243,25 @@ def test_a_removed_stage_is_refused_and_nothing_is_made_for_it(folder):
     check_refused(folder, recipe, "stage 'pairs' is no longer in the recipe")
     check_recomputed(folder, recipe, [])
     assert prefmill("status", folder / "run", "--json").json["stages"][-1]["stage"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        (
+            {"rule": "model_ladder", "ladder": ["strong", "weak"], "source_column": "policy_scored_by"},
+            ["config.ladder", "config.rule (best_worst -> model_ladder)"],
+        ),
+        ({"policy_mix": "on_on", "on_policy_column": "strong_logprob_reused"}, ["config.policy_mix (any -> on_on)"]),
+    ],
+    ids=["ladder", "policy_mix"],
+)
+def test_options_of_pairs_that_need_others_are_refused_and_recomputed(folder, options, fields):
+    value = pairs_value()
+    stage(value, "pairs")["with"] |= options
+    recipe = write_pairs(folder, value)
+    check_refused(folder, recipe, *fields)
+    check_recomputed(folder, recipe, AFTER["pairs"])
 
 
 def test_an_added_stage_contradicts_nothing(folder):

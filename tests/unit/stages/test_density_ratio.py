@@ -53,6 +53,24 @@ def test_values_without_the_end_token(case):
     assert rewards([toy(case, -1)], normalize="per_own_token") == pytest.approx([case["avg_without_eos"]])
 
 
+def test_an_empty_response_without_its_end_token_has_a_sum_and_no_average():
+    empty = toy(GOLDEN["toy_lm_cases"][3], -1)
+    assert rewards([empty]) == [GOLDEN["toy_lm_cases"][3]["sum_without_eos"]] == [0]
+    assert [r.code for r in run([empty], normalize="per_own_token").rejects] == ["density.empty"]
+
+
+SHARED = Path(__file__).parents[4] / "shared/data/methods_annotation/golden_cdr.json"
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared data sets are not beside this checkout")
+def test_the_vectors_of_this_file_are_the_shared_ones():
+    assert json.loads(SHARED.read_text("utf-8")) == GOLDEN
+    assert (GOLDEN["order_by_sum"], GOLDEN["order_by_avg"]) == (
+        ["r1=r3", "empty", "r2"],
+        ["r3", "r1", "empty", "r2"],
+    )
+
+
 def test_sum_and_average_rank_differently():
     rows = [toy(c) for c in GOLDEN["toy_lm_cases"]]
     total = dict(zip(NAMES, rewards(rows), strict=True))

@@ -2,7 +2,7 @@
 
 Follows engines.md section 2: the copy is the weak side of a density ratio when no second model with the same
 tokenizer is at hand. Min-max steps per group at 3 bits, group 32, gave an accuracy of .630 on the 100 pairs of LLMBar
-Natural, per token and in sum; two symmetric variants gave .610 and .580 (benchmarks/llmbar_accuracy.py). It knows
+Natural, per token and in sum; two symmetric variants gave .610 and .580 (recipes/audit/cdr.yaml). It knows
 nothing of how a model was loaded. Weights keep their dtype: this simulates rounding and saves no memory.
 """
 

@@ -1,4 +1,4 @@
-"""Cases of the stages that take length out of scores."""
+"""Cases of the stages that take length out of scores and that limit pairs."""
 
 PROMPT = [{"role": "user", "content": "Name a river."}]
 
@@ -36,5 +36,11 @@ CASES = {
             "theta": {"mode": "pairs", "theta": True},
             "position_column": {"mode": "pairs", "position_column": "a_first"},
         },
+    ),
+    "limit_pairs": (
+        {"max_pairs": 1},
+        [{"id": f"{d}{i}", "domain": d} for d in ("chat", "code") for i in range(3)],
+        None,
+        {"column": "topic", "max_pairs": 2, "quotas": {"chat": 1}, "keep": "widest", "margin_column": "gap"},
     ),
 }

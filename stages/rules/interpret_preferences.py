@@ -9,7 +9,7 @@ label is right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import ClassVar
 
 from pydantic import Field
@@ -26,6 +26,8 @@ _ORDER, _QUOTING = 1 << 30, 1 << 31
 class InterpretPreferencesConfig(StageConfig):
     """Options of `interpret_preferences`."""
 
+    short: bool = False
+    """Ask for three short sentences, after a worked example: for small models. Capable ones explain better without."""
     max_conversation_characters: int = Field(24_000, ge=100)
     """A longer prompt is shown without its oldest turns, and flagged `pair_cut`."""
     max_response_characters: int = Field(16_000, ge=100)
@@ -47,7 +49,7 @@ class InterpretPreferences(RowStage):
     Reject codes:
         rules.no_preference: the label is neither `a` nor `b`, or both responses are the same text.
         rules.empty_row: the prompt or a response is null or white space.
-        rules.unparsable: the last reply had no explanation, or a reasoning block that does not end.
+        rules.unparsable: the last reply had no explanation, only that of an example, or reasoning that does not end.
         rules.truncated: the last reply was cut off at `max_tokens`.
         rules.refusal: the last reply was stopped by a content filter.
     """
@@ -59,9 +61,13 @@ class InterpretPreferences(RowStage):
     inputs = columns(prompt=MESSAGES, response_a=str, response_b=str, label=str)
     outputs = columns(explanation=str, reasoning=str, shown_first=str, pair_cut=bool)
     engine_roles: Mapping[str, str] = {"reasoner": CHAT}
-    prompt_names: Sequence[str] = ("why.v1",)
 
     config: InterpretPreferencesConfig
+
+    def __init__(self, config: InterpretPreferencesConfig) -> None:
+        """Declare the template that is used."""
+        super().__init__(config)
+        self.prompt_names = ("why_short.v1",) if config.short else ("why.v1",)
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask about one pair."""
@@ -73,7 +79,7 @@ class InterpretPreferences(RowStage):
         conversation = show_conversation(row["prompt"], seed, self.config.max_conversation_characters)
         shown_a = show_text("A", row[f"response_{first}"], seed, most)
         shown_b = show_text("B", row[f"response_{second}"], seed, most)
-        messages = ctx.prompt("why.v1").render(
+        messages = ctx.prompt(self.prompt_names[0]).render(
             conversation=conversation.text,
             response_a=shown_a.text,
             response_b=shown_b.text,
@@ -81,7 +87,8 @@ class InterpretPreferences(RowStage):
         )
         config = self.config
         how = Asking(ctx.engine("reasoner"), config.temperature, config.max_tokens, config.attempts, "rules")
-        answer = await ask(how, messages, lambda k: ctx.seed(row["id"], k), _explained)
+        examples = {" ".join(m["content"].split()) for m in messages if m["role"] == "assistant"}
+        answer = await ask(how, messages, lambda k: ctx.seed(row["id"], k), lambda reply: _explained(reply, examples))
         reasoning, explanation = answer.parsed
         cut = conversation.cut or shown_a.cut or shown_b.cut
         said = {"explanation": explanation, "reasoning": reasoning}
@@ -98,8 +105,10 @@ def _check(row: Row) -> None:
         raise RowError("rules.no_preference", "both responses are the same text")
 
 
-def _explained(reply: str) -> tuple[str | None, str]:
+def _explained(reply: str, examples: Set[str]) -> tuple[str | None, str]:
     reasoning, explanation = split_reasoning(reply)
     if not explanation:
         raise Unusable("the reply has no explanation after its reasoning")
+    if " ".join(explanation.split()) in examples:
+        raise Unusable("the reply repeats the worked example of the prompt")
     return reasoning, explanation

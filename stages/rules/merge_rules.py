@@ -73,8 +73,9 @@ class MergeRules(RowStage):
 
     `rule_id` is a hash of the text, `sources` the ids of the pairs behind it, `support` their number, `merged_from` the
     collected rules that it stands for (itself, if it was not merged). `levels` says how often batches were merged;
-    `in_one` is false if the last level still had several batches and grew no shorter: rules of different batches may
-    then say the same. Rules with more support come first. `rules` and `pair_ids` are null: they stay in the row before.
+    `in_one` is false if no single request saw all rules that are left and was answered (merging several batches made
+    them no fewer, or the reply could not be read): some may then say the same. Rules with more support come first.
+    `rules` and `pair_ids` are null: they stay in the row before.
 
     Reject codes (one rule or batch, but the first):
         rules.none: there is no rule to merge (the whole row).
@@ -133,8 +134,8 @@ class MergeRules(RowStage):
             done = await all_of(asked)
             out += [reject for batch in done for reject in _rejects(base, batch)]
             before, entries = len(entries), joined(e for batch in done for e in batch.entries)
-            level, in_one = level + 1, len(parts) == 1
-            if len(entries) >= before:
+            level, in_one = level + 1, len(parts) == 1 and not done[0].unread
+            if len(parts) == 1 or len(entries) >= before:
                 break
         ordered = sorted(entries, key=lambda e: -len(e.sources))
         shared = {"levels": level, "in_one": in_one}
@@ -172,7 +173,11 @@ class MergeRules(RowStage):
         alone = sum(len(r["merged_from"]) == 1 for r in kept)
         counts = [("rules", len(kept)), ("of them as one pair's explanation gave them", alone)]
         counts += [(f"rejected: {code}", n) for code, n in sorted(books.rejects.items())]
-        note = "Rules of different batches may say the same." if any(not r["in_one"] for r in kept) else None
+        note = (
+            "No one request saw all of these rules: some may say the same."
+            if any(not r["in_one"] for r in kept)
+            else None
+        )
         listed = tuple((r["support"], len(r["merged_from"]), r["rule"]) for r in kept)
         return [
             ReportTable("Merged rules", ("what", "number"), tuple(counts), note),

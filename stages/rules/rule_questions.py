@@ -44,6 +44,7 @@ class Manner:
     """How to ask, the same for all rules of a row."""
 
     layout: Layout
+    short: bool
     free_reply: bool
     concise: bool
     temperature: float
@@ -72,7 +73,7 @@ class RuleQuestions:
         held = manner.layout == "conversation_first" and not manner.free_reply
         if held and engine.offers(CHOICE):
             return await self._chosen(rule, number)
-        as_json = held and engine.offers(JSON_SCHEMA)
+        as_json = held and not manner.short and engine.offers(JSON_SCHEMA)
         replies = _Replies(manner.layout)
         schema = VERDICT_SCHEMA if as_json else None
         messages = self._messages(rule, "json" if as_json else "marks")
@@ -117,6 +118,8 @@ class RuleQuestions:
         asked = {"rule": rule.text, "concise": self.manner.concise}
         if self.manner.layout == "release":
             return self.ctx.prompt("release.v1").render(**shown, **asked)
+        if self.manner.short:
+            return self.ctx.prompt("verdict_short.v1").render(**shown, **asked)
         return self.ctx.prompt("verdict.v1").render(**shown, **asked, form=form)
 
 

@@ -9,10 +9,9 @@ arXiv:2510.17314). Use pairs that the rules were not drawn from. The stage asks 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.api import (
-    ExecutionOnly,
     Factor,
-    Json,
     Reject,
     ReportTable,
     Row,
@@ -37,7 +34,7 @@ from pipeline.api import (
 )
 from stages.rules.rule_agreement import UNREADABLE, Agreement, Pairs, Verdicts, agreements, labelled_pairs, phi
 from stages.rules.rule_scores import OnNotApplicable
-from stages.rules.rule_sets import Rule, load_rules, rules_digest
+from stages.rules.rule_sets import Rule
 from stages.rules.verdict_replies import NO, NOT_APPLICABLE, YES
 
 _EXAMPLES = 20
@@ -46,10 +43,6 @@ _EXAMPLES = 20
 class ValidateRulesConfig(StageConfig):
     """Options of `validate_rules`."""
 
-    rules: str = Field(min_length=1)
-    """The file that `verify_rules` was given; a relative path is taken from the recipe's folder."""
-    rule_set: str | None = None
-    """As given to `verify_rules`."""
     min_agreement: float = Field(0.5, ge=0, le=1)
     min_lower_bound: float = Field(0.5, ge=0, le=1)
     """Least lower end of the 95 % Wilson interval of the agreement; 0.5 asks that chance be ruled out."""
@@ -67,8 +60,6 @@ class ValidateRulesConfig(StageConfig):
     """Of two rules that contradict each other keep the one with the higher lower bound only."""
     not_applicable: OnNotApplicable = "exclude"
     """`satisfied` counts a rule that does not apply as kept, as the paper does."""
-    base_folder: Annotated[str, ExecutionOnly()] = ""
-    """Filled by the planner with the recipe's folder."""
 
 
 class ValidateRules(TableStage):
@@ -78,10 +69,10 @@ class ValidateRules(TableStage):
     tells apart. `agreement` is null if there is none. `contradicts` names rules whose verdicts are opposed. `reason`
     says why a rule is not kept, null if it is: `compared`, `coverage`, `applicability`, `agreement`, `lower_bound`,
     `contradicts <rule id>`. `against` holds the ids of up to 20 preferred responses that broke the rule while the other
-    kept it. The order is that of the rule set. What a rule rests on is all rows, so none is cited.
+    kept it. The order is that of `rule_ids`. What a rule rests on is all rows, so none is cited.
 
     Reject codes:
-        rules.bad_row: no prompt_id, id or label, or verdicts that are not those of this rule set.
+        rules.bad_row: no prompt_id or label, or verdicts that are not on the rules of the first row.
     """
 
     name: ClassVar[str] = "validate_rules"
@@ -92,7 +83,7 @@ class ValidateRules(TableStage):
     max_rows: ClassVar[int] = 200_000
     lineage: ClassVar[tuple[str, ...]] = ()
 
-    inputs = columns(id=str, prompt_id=str, label=float, rule_ids=list[str], verdicts=list[int])
+    inputs = columns(id=str, prompt_id=str, label=float, rule_ids=list[str], rule_texts=list[str], verdicts=list[int])
     outputs = columns(
         id=str,
         rule_id=str,
@@ -112,24 +103,14 @@ class ValidateRules(TableStage):
 
     config: ValidateRulesConfig
 
-    def digest(self) -> Mapping[str, Json]:
-        """Return name and hash of the file of rules, after it was read.
-
-        Raises:
-            PrerequisiteError: if it is missing, cannot be read, or holds no rule.
-        """
-        self._rules()
-        return {"rules": rules_digest(self._path)}
-
     def yields(self) -> Yield:
         """One row for each rule, however many responses come in."""
-        return Yield((Factor("K", len(self._rules())),), at_most=True)
+        return Yield((Factor("K"),), at_most=True)
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Compare verdicts with labels."""
-        rules = self._rules()
-        rows, rejects = _usable(table.select(self.inputs.names).to_pylist(), [r.rule_id for r in rules])
-        made = self._judged(rules, rows) if rows else []
+        rows, rejects = _usable(table.select(self.inputs.names).to_pylist())
+        made = self._judged(_rules_of(rows[0]), rows) if rows else []
         return TableResult(pa.Table.from_pylist(made, self.outputs), rejects)
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
@@ -168,31 +149,32 @@ class ValidateRules(TableStage):
             for k, rule in enumerate(rules)
         ]
 
-    @property
-    def _path(self) -> Path:
-        return Path(self.config.base_folder) / self.config.rules
 
-    def _rules(self) -> tuple[Rule, ...]:
-        return load_rules(self._path, self.config.rule_set)
+def _rules_of(row: Row) -> tuple[Rule, ...]:
+    return tuple(Rule(i, text) for i, text in zip(row["rule_ids"], row["rule_texts"], strict=True))
 
 
-def _usable(rows: Sequence[Row], rule_ids: list[str]) -> tuple[list[Row], list[Reject]]:
-    """Part rows that can be compared from those that cannot."""
+def _usable(rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
+    """Part rows that can be compared from those that cannot; the first usable one says which rules are meant."""
     usable: list[Row] = []
     rejects: list[Reject] = []
     for row in rows:
-        label, problem = row["label"], None
-        if row["prompt_id"] is None or label is None or not math.isfinite(label):
-            problem = "the prompt_id is null, or the label is null or not finite"
-        elif row["rule_ids"] != rule_ids:
-            problem = "the verdicts are not those of this rule set; give both stages the same 'rules' and 'rule_set'"
-        elif row["verdicts"] is None or len(row["verdicts"]) != len(rule_ids):
-            problem = "'verdicts' does not have one entry for each rule"
+        problem = _problem(row, usable[0] if usable else row)
         if problem:
             rejects.append(Reject({"id": row["id"]}, "rules.bad_row", problem))
         else:
             usable.append(row)
     return usable, rejects
+
+
+def _problem(row: Row, first: Row) -> str | None:
+    if row["prompt_id"] is None or row["label"] is None or not math.isfinite(row["label"]):
+        return "the prompt_id is null, or the label is null or not finite"
+    lists = [row["rule_ids"], row["rule_texts"], row["verdicts"]]
+    if not all(lists) or len({len(values) for values in lists}) > 1:
+        return "'rule_ids', 'rule_texts' and 'verdicts' do not have one entry for each rule"
+    same = lists[:2] == [first["rule_ids"], first["rule_texts"]]
+    return None if same else "the verdicts are on other rules than those of the first row; use one rule set"
 
 
 def _figures(found: Agreement) -> Row:

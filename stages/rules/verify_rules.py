@@ -56,6 +56,8 @@ class VerifyRulesConfig(StageConfig):
     layout: Layout = "conversation_first"
     """`conversation_first` lets an engine with a prefix cache read the conversation once for all rules. `release` is
     the paper's order, question and reading: yes or no, where only the exact `[[Yes]]` is a yes."""
+    short: bool = False
+    """Ask in few words, after worked examples: for small models. Capable ones judge better without."""
     free_reply: bool = False
     """Let the verifier write before its verdict, as reasoning models must. Without it an engine that can hold its reply
     to a few texts or to JSON is held to a verdict."""
@@ -90,8 +92,10 @@ class VerifyRulesConfig(StageConfig):
                 "layout 'release' asks for yes or no and takes every other reply for no; set not_applicable: satisfied "
                 "and unparsable: as_no, or layout: conversation_first"
             )
-        if self.soft:
-            raise ValueError("layout 'release' has no probabilities; leave soft out, or set layout: conversation_first")
+        if self.soft or self.short:
+            raise ValueError(
+                "layout 'release' is asked in one way only; leave soft and short out, or set layout: conversation_first"
+            )
         return self
 
     @model_validator(mode="after")
@@ -104,9 +108,9 @@ class VerifyRulesConfig(StageConfig):
 class VerifyRules(RowStage):
     """Adds one verdict per rule, what they come to, and all that is needed to compute it again.
 
-    `verdicts` (1 yes, 0 no, -1 not applicable, null unreadable), `p_yes` (yes over yes and no, where the engine tells)
-    and `raw` (the reply) have an entry for each of `rule_ids`. `rule_fraction` is the share of rules kept among
-    `rules_judged`, null if none counts; `rule_reward` is (fraction - 0.75) * 10. `rules_not_applicable` and
+    `rule_ids`, `rule_texts`, `verdicts` (1 yes, 0 no, -1 not applicable, null unreadable), `p_yes` (yes over yes and
+    no, where the engine tells) and `raw` (the reply) have an entry for each rule. `rule_fraction` is the share of rules
+    kept among `rules_judged`, null if none counts; `rule_reward` is (fraction - 0.75) * 10. `rules_not_applicable` and
     `rules_unparsable` count verdicts whatever the options do with them.
 
     Reject codes:
@@ -121,6 +125,7 @@ class VerifyRules(RowStage):
     inputs = columns(prompt=MESSAGES, response=str)
     outputs = columns(
         rule_ids=list[str],
+        rule_texts=list[str],
         verdicts=list[int],
         p_yes=list[float],
         raw=list[str],
@@ -139,7 +144,8 @@ class VerifyRules(RowStage):
     def __init__(self, config: VerifyRulesConfig) -> None:
         """Declare the template of the layout; the rules are read when they are needed."""
         super().__init__(config)
-        self.prompt_names = ("release.v1",) if config.layout == "release" else ("verdict.v1",)
+        asked = "verdict_short.v1" if config.short else "verdict.v1"
+        self.prompt_names = ("release.v1",) if config.layout == "release" else (asked,)
         self._rules: tuple[Rule, ...] = ()
 
     def digest(self) -> Mapping[str, Json]:
@@ -173,7 +179,7 @@ class VerifyRules(RowStage):
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
         """Say how often each rule was kept, and how well the verifier kept to the form."""
-        return verdict_tables(books, self._loaded())
+        return verdict_tables(books)
 
     def _columns(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         values, p_yes = [v.value for v in verdicts], [v.p_yes for v in verdicts]
@@ -181,6 +187,7 @@ class VerifyRules(RowStage):
         score = rule_score(values, config.not_applicable, config.unparsable, p_yes if config.soft else None)
         return {
             "rule_ids": [r.rule_id for r in self._loaded()],
+            "rule_texts": [r.text for r in self._loaded()],
             "verdicts": values,
             "p_yes": p_yes,
             "raw": [v.raw for v in verdicts],
@@ -192,7 +199,16 @@ class VerifyRules(RowStage):
         }
 
     def _manner(self) -> Manner:
-        names = ("layout", "free_reply", "concise", "temperature", "retry_temperature", "max_tokens", "attempts")
+        names = (
+            "layout",
+            "short",
+            "free_reply",
+            "concise",
+            "temperature",
+            "retry_temperature",
+            "max_tokens",
+            "attempts",
+        )
         return Manner(**{n: getattr(self.config, n) for n in names})
 
     @property

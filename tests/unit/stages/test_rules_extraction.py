@@ -63,6 +63,16 @@ class TestInterpretation:
         first = [interpret(PAIR | {"id": f"p{i}"})[0]["shown_first"] for i in range(40)]
         assert 10 < first.count("a") < 30
 
+    def test_a_small_model_is_shown_an_example_and_asked_for_less(self):
+        _, calls = interpret(PAIR, short=True)
+        assert len(calls[0].messages) == 3 and "three short sentences" in last_turn(calls[0])
+        assert PAIR["response_b"] in last_turn(calls[0])
+
+    def test_an_explanation_that_repeats_the_example_is_none(self):
+        _, calls = interpret(PAIR, short=True)
+        shown = calls[0].messages[1]["content"]
+        raises_row_error("rules.unparsable", lambda: interpret(PAIR, shown + "\n", short=True))
+
     def test_long_texts_are_shortened_and_flagged(self):
         row, calls = interpret(PAIR | {"response_a": "word " * 100}, max_response_characters=200)
         assert row["pair_cut"] and len(last_turn(calls[0])) < 3000

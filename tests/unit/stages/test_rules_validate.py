@@ -3,33 +3,31 @@
 import numpy as np
 import pytest
 
-from pipeline.api import PrerequisiteError, wilson_interval
+from pipeline.api import Factor, Yield, wilson_interval
 from pipeline.testing import process_table
 from stages.rules.rule_agreement import agreements, labelled_pairs, phi
 from stages.rules.rule_texts import rule_id_of
 from stages.rules.validate_rules import ValidateRules, ValidateRulesConfig
 from tests.unit.stages.books_in_memory import BooksInMemory
-from tests.unit.stages.rules_parts import write_rules
 
 RULES = ["The response is good.", "The response is bad.", "The response is there.", "The response is code."]
 IDS = [rule_id_of(r) for r in RULES]
 LOOSE = {"min_compared": 1, "min_lower_bound": 0.0, "min_together": 2}
 
 
-def rows_of(*pairs, ids=IDS):
+def rows_of(*pairs, rules=RULES):
     """Return labelled rows: for each pair the verdicts on the preferred and on the other response."""
     rows = []
     for i, (preferred, other) in enumerate(pairs):
-        shared = {"prompt_id": f"q{i}", "rule_ids": ids}
+        shared = {"prompt_id": f"q{i}", "rule_ids": [rule_id_of(r) for r in rules], "rule_texts": rules}
         rows += [shared | {"id": f"q{i}-good", "label": 1.0, "verdicts": list(preferred)}]
         rows += [shared | {"id": f"q{i}-bad", "label": 0.0, "verdicts": list(other)}]
     return rows
 
 
-def validate(folder, rows, rules=RULES, **config):
-    stage = ValidateRules(ValidateRulesConfig(rules=write_rules(folder, *rules), **config))
-    result = process_table(stage, rows)
-    return result.table.to_pylist(), result.rejects, stage
+def validate(rows, **config):
+    result = process_table(ValidateRules(ValidateRulesConfig(**config)), rows)
+    return result.table.to_pylist(), result.rejects
 
 
 GOOD, BAD = (1, 0, 1, -1), (0, 1, 1, -1)
@@ -61,8 +59,8 @@ class TestArithmetic:
 
 
 class TestValidation:
-    def test_a_rule_is_kept_if_preferred_responses_keep_it_beyond_chance(self, tmp_path):
-        rows, rejects, _ = validate(tmp_path, rows_of(*[(GOOD, BAD)] * 12))
+    def test_a_rule_is_kept_if_preferred_responses_keep_it_beyond_chance(self):
+        rows, rejects = validate(rows_of(*[(GOOD, BAD)] * 12))
         good = rows[0]
         assert (good["kept"], good["reason"], good["pairs"], good["pairs_compared"]) == (True, None, 12, 12)
         assert (good["agreement"], good["coverage"], good["applicability"]) == (1.0, 1.0, 1.0)
@@ -71,8 +69,8 @@ class TestValidation:
         assert [r["reason"] for r in rows[1:]] == ["agreement", "compared", "compared"]
         assert len({r["id"] for r in rows}) == 4 and rows[3]["applicability"] == 0.0 and rows[3]["agreement"] is None
 
-    def test_preferred_responses_that_broke_a_rule_are_named(self, tmp_path):
-        rows, _, _ = validate(tmp_path, rows_of((GOOD, BAD), (BAD, GOOD)))
+    def test_preferred_responses_that_broke_a_rule_are_named(self):
+        rows, _ = validate(rows_of((GOOD, BAD), (BAD, GOOD)))
         assert rows[0]["against"] == ["q1-good"] and rows[1]["against"] == ["q0-good"]
 
     @pytest.mark.parametrize(
@@ -85,41 +83,43 @@ class TestValidation:
             ({}, None),
         ],
     )
-    def test_the_bound_that_is_missed_is_named(self, tmp_path, config, reason):
+    def test_the_bound_that_is_missed_is_named(self, config, reason):
         pairs = [(GOOD, BAD)] * 3 + [(BAD, GOOD)] + [(GOOD, GOOD)]
-        rows, _, _ = validate(tmp_path, rows_of(*pairs), **(LOOSE | config))
+        rows, _ = validate(rows_of(*pairs), **(LOOSE | config))
         assert rows[0]["reason"] == reason and rows[0]["kept"] == (reason is None)
 
-    def test_a_rule_that_seldom_applies_can_be_left_out(self, tmp_path):
-        rows, _, _ = validate(tmp_path, rows_of(((1,), (0,)), ((-1,), (-1,)), ids=IDS[:1]), RULES[:1], **LOOSE)
+    def test_a_rule_that_seldom_applies_can_be_left_out(self):
+        rows, _ = validate(rows_of(((1,), (0,)), ((-1,), (-1,)), rules=RULES[:1]), **LOOSE)
         assert rows[0]["kept"] and rows[0]["applicability"] == 0.5
         bounds = LOOSE | {"min_applicability": 0.6}
-        rows, _, _ = validate(tmp_path, rows_of(((1,), (0,)), ((-1,), (-1,)), ids=IDS[:1]), RULES[:1], **bounds)
+        rows, _ = validate(rows_of(((1,), (0,)), ((-1,), (-1,)), rules=RULES[:1]), **bounds)
         assert rows[0]["reason"] == "applicability"
 
-    def test_a_rule_that_does_not_apply_counts_as_kept_if_told_so(self, tmp_path):
-        pairs = rows_of(((-1,), (0,)), ((-1,), (1,)), ids=IDS[:1])
-        rows, _, _ = validate(tmp_path, pairs, RULES[:1], **LOOSE)
+    def test_a_rule_that_does_not_apply_counts_as_kept_if_told_so(self):
+        pairs = rows_of(((-1,), (0,)), ((-1,), (1,)), rules=RULES[:1])
+        rows, _ = validate(pairs, **LOOSE)
         assert rows[0]["pairs_compared"] == 0
-        rows, _, _ = validate(tmp_path, pairs, RULES[:1], not_applicable="satisfied", **LOOSE)
+        rows, _ = validate(pairs, not_applicable="satisfied", **LOOSE)
         assert (rows[0]["pairs_compared"], rows[0]["agreement"], rows[0]["applicability"]) == (1, 1.0, 0.5)
 
-    def test_of_two_rules_that_contradict_each_other_the_better_one_stays(self, tmp_path):
-        pairs = rows_of(*[((1, 0), (0, 1))] * 6, *[((0, 1), (1, 0))] * 4, *[((1, 0), (1, 0))] * 2, ids=IDS[:2])
-        rows, _, _ = validate(tmp_path, pairs, RULES[:2], min_agreement=0.4, **LOOSE)
+    def test_of_two_rules_that_contradict_each_other_the_better_one_stays(self):
+        pairs = rows_of(*[((1, 0), (0, 1))] * 6, *[((0, 1), (1, 0))] * 4, *[((1, 0), (1, 0))] * 2, rules=RULES[:2])
+        rows, _ = validate(pairs, min_agreement=0.4, **LOOSE)
         assert rows[0]["kept"] and rows[0]["contradicts"] == [IDS[1]]
         assert (rows[1]["kept"], rows[1]["reason"], rows[1]["contradicts"]) == (
             False,
             f"contradicts {IDS[0]}",
             [IDS[0]],
         )
-        rows, _, _ = validate(tmp_path, pairs, RULES[:2], min_agreement=0.4, drop_contradicting=False, **LOOSE)
+        rows, _ = validate(pairs, min_agreement=0.4, drop_contradicting=False, **LOOSE)
         assert all(r["kept"] for r in rows) and rows[0]["contradicts"] == [IDS[1]]
 
     @pytest.mark.parametrize(
         "change",
         [
             {"label": None},
+            {"rule_texts": [*RULES[:3], "The response is new."]},
+            {"rule_texts": None},
             {"label": float("nan")},
             {"prompt_id": None},
             {"rule_ids": IDS[:3]},
@@ -128,23 +128,20 @@ class TestValidation:
             {"verdicts": None},
         ],
     )
-    def test_a_row_that_cannot_be_compared_is_rejected_and_the_others_go_on(self, tmp_path, change):
-        first, *others = rows_of((GOOD, BAD), (GOOD, BAD))
-        rows, rejects, _ = validate(tmp_path, [first | change, *others])
-        assert [(r.row["id"], r.code) for r in rejects] == [("q0-good", "rules.bad_row")]
+    def test_a_row_that_cannot_be_compared_is_rejected_and_the_others_go_on(self, change):
+        first, second, third, fourth = rows_of((GOOD, BAD), (GOOD, BAD))
+        rows, rejects = validate([first, second | change, third, fourth])
+        assert [(r.row["id"], r.code) for r in rejects] == [("q0-bad", "rules.bad_row")]
         assert rows[0]["pairs"] == 1
 
-    def test_no_row_says_nothing_about_rules(self, tmp_path):
-        assert validate(tmp_path, [])[0] == []
+    def test_no_row_says_nothing_about_rules(self):
+        assert validate([])[0] == []
 
-    def test_the_plan_knows_the_rules_and_a_missing_file_is_told(self, tmp_path):
-        _, _, stage = validate(tmp_path, [])
-        assert stage.yields().factors[0].value == 4 and stage.digest()["rules"][0] == "rules.jsonl"
-        with pytest.raises(PrerequisiteError):
-            ValidateRules(ValidateRulesConfig(rules=str(tmp_path / "none.json"))).digest()
+    def test_the_plan_takes_the_number_of_rules_from_the_verdicts(self):
+        assert ValidateRules(ValidateRulesConfig()).yields() == Yield((Factor("K"),), at_most=True)
 
-    def test_the_report_shows_every_rule(self, tmp_path):
-        stage = ValidateRules(ValidateRulesConfig(rules=write_rules(tmp_path, *RULES)))
+    def test_the_report_shows_every_rule(self):
+        stage = ValidateRules(ValidateRulesConfig())
         table = process_table(stage, rows_of(*[(GOOD, BAD)] * 12)).table
         (shown,) = stage.report(BooksInMemory(24, table))
         assert shown.rows[0][:5] == (RULES[0], "yes", None, 12, 1.0) and shown.rows[1][1] == "no"

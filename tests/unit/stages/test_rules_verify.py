@@ -95,6 +95,7 @@ class TestVerdicts:
         row, calls = verify(tmp_path)
         assert row["verdicts"] == [1, 1, 0, 0] and row["rule_fraction"] == 0.5 and row["rule_reward"] == -2.5
         assert row["raw"] == ["[[Yes]]", "[[Yes]]", "[[No]]", "[[No]]"] and row["p_yes"] == [None] * 4
+        assert row["rule_texts"] == RULES
         assert len(row["rule_ids"]) == len(set(row["rule_ids"])) == len(calls) == row["rules_judged"] == 4
         assert (row["rules_not_applicable"], row["rules_unparsable"], row["conversation_cut"]) == (0, 0, False)
 
@@ -172,6 +173,11 @@ class TestForms:
         row, calls = verify(tmp_path, reply, offers=(*CHOOSES, *HOLDS_JSON), free_reply=True)
         assert row["verdicts"] == [1] * 4 and not calls[0].choices and calls[0].json_schema is None
 
+    def test_a_small_model_is_shown_examples_and_answers_in_marks(self, tmp_path):
+        row, calls = verify(tmp_path, "[[N/A]]", offers=HOLDS_JSON, short=True)
+        assert row["verdicts"] == [-1] * 4 and calls[0].json_schema is None and len(calls[0].messages) == 7
+        assert "concisely" not in last_turn(calls[0]) and "The rule: The response says window." in last_turn(calls[0])
+
 
 class TestRequests:
     def test_the_rule_comes_last_so_that_all_rules_share_their_beginning(self, tmp_path):
@@ -238,7 +244,8 @@ class TestDeclarations:
         [
             ({"layout": "release"}, "not_applicable: satisfied"),
             (PAPER | {"unparsable": "exclude"}, "unparsable: as_no"),
-            (PAPER | {"soft": True}, "no probabilities"),
+            (PAPER | {"soft": True}, "one way only"),
+            (PAPER | {"short": True}, "one way only"),
             ({"soft": True, "free_reply": True}, "leave soft or free_reply out"),
         ],
     )
@@ -261,7 +268,7 @@ class TestDeclarations:
     def test_the_report_counts_verdicts_by_rule(self, tmp_path):
         stage = VerifyRules(VerifyRulesConfig(rules=write_rules(tmp_path, *RULES)))
         row, _ = verify(tmp_path, *say(1, 0, -1, None), attempts=1)
-        names = ("rule_ids", "verdicts", "conversation_cut")
+        names = ("rule_texts", "verdicts", "conversation_cut")
         schema = pa.schema([stage.outputs.field(n) for n in names])
         (table,) = stage.report(BooksInMemory(2, pa.Table.from_pylist([row, row | {"conversation_cut": True}], schema)))
         assert table.rows[0] == (RULES[0], 2, 0, 0, 0) and table.rows[3] == (RULES[3], 0, 0, 0, 2)

@@ -1,8 +1,8 @@
 """Keep at most so many pairs of each domain, or of each value of any column.
 
 Source: quotas are ours; that more pairs are not always better is Olmo 3's finding (arXiv:2512.13961: for chat a peak at
-about 75,000 to 100,000 pairs). The quota is over the whole data set, so this stage waits for all rows; which pairs are kept
-depends on their ids and margins alone. It does not know how pairs were chosen.
+about 75,000 to 100,000 pairs). The quota is over the whole data set, so this stage waits for all rows; which pairs are
+kept depends on their ids and margins alone. It does not know how pairs were chosen.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from stages.sources.records import readable
 
 _BATCH_ROWS = 1000
 _BATCH_CHARACTERS = 1 << 26
+_NAMELESS = ("dataset", "data")
 _FOLD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})")
 
 
@@ -48,7 +49,7 @@ class LoadPreferencesConfig(StageConfig):
     rows: Literal["responses", "pairs"] = "responses"
     """One row for each response, or one for each two responses to compare."""
     subsets: tuple[str, ...] = ()
-    """Subsets to take; all unless given. Records that name none belong to their file's name without its ending."""
+    """Subsets to take; all unless given. Records that name none belong to the subset of their file's name."""
     half: Literal["all", "first", "second"] = "all"
     """One half of the prompts, drawn by `seed` from the text of the first user turn, so that no prompt lies in both."""
     fold: str | None = None
@@ -138,7 +139,11 @@ class LoadPreferences(Source):
         rejects: list[Reject] = []
         held, form = 0, self._format(file)[1]
         for record in self._records(file, form):
-            made = record if isinstance(record, Reject) else self._made(record, form, subset_of(file))
+            made = (
+                record
+                if isinstance(record, Reject)
+                else self._made(record, form, subset_of(file.name, self.config.path))
+            )
             if isinstance(made, Reject):
                 rejects.append(made)
             else:
@@ -217,14 +222,25 @@ class LoadPreferences(Source):
         for record in self._records(file, form):
             try:
                 if not isinstance(record, Reject):
-                    yield form.read(record).subset or subset_of(file)
+                    yield form.read(record).subset or subset_of(file.name, self.config.path)
             except RowError:
                 continue
 
 
-def subset_of(file: InputFile) -> str:
-    """Return the subset of records that name none: the file's name without its ending."""
-    return PurePosixPath(file.name).stem
+def subset_of(name: str, path: str) -> str:
+    """Return the subset of records that name none, from their file's name.
+
+    Args:
+        name: of the file, below the input folder.
+        path: of the input as the recipe gives it.
+
+    Returns:
+        The name without its ending; where a file is called `dataset`, as LLMBar's are, the folder that it lies in.
+    """
+    parts = PurePosixPath(name).with_suffix("").parts
+    if parts[-1] not in _NAMELESS:
+        return "/".join(parts)
+    return "/".join(parts[:-1]) or PurePosixPath(path).parent.name or parts[-1]
 
 
 def in_part(comparison: Comparison, config: LoadPreferencesConfig) -> bool:

@@ -1,9 +1,11 @@
 """Figures, remarks, tables and plots from items and verdicts in memory."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.audit.costs import StageCosts
 from pipeline.audit.figures import figures, preferences
@@ -140,3 +142,43 @@ def test_the_page_shows_reports_and_escapes_everything():
 def test_a_plot_clips_labels_and_leaves_out_what_has_no_value():
     text = dot_plot([Dot("n" * 60, 0.5, 0.4, 0.6, "n=3"), Dot("none", math.nan, 0, 1)], math.nan)
     assert text.count("<circle") == 1 and "n" * 35 + "..." in text and "mark" not in text and ">none</text>" in text
+
+
+@st.composite
+def judged_items(draw):
+    """Items of two to four responses with labels, lengths and scores, and an order to list each anew."""
+    found = []
+    for i in range(draw(st.integers(1, 12))):
+        size = draw(st.integers(2, 4))
+        values = [draw(st.lists(st.integers(0, 5), min_size=size, max_size=size)) for _ in range(3)]
+        found.append((f"q{i}", *values, draw(st.permutations(range(size)))))
+    return found
+
+
+@given(judged_items())
+def test_the_order_in_which_a_file_lists_responses_changes_no_figure(found):
+    def measured(order):
+        items, scores = {}, {}
+        for name, labels, lengths, values, listed in found:
+            places = listed if order else range(len(labels))
+            items[name] = Item(
+                name,
+                "s",
+                [f"{name}-{p}" for p in places],
+                [float(labels[p]) for p in places],
+                [lengths[p] for p in places],
+            )
+            scores[name] = [float(values[p]) for p in places]
+        verdicts = Verdicts("x", items, scores)
+        return asdict(figures(verdicts, list(items.values()))) | {"said": preferences(verdicts)}
+
+    assert measured(False) == approx_all(measured(True))
+
+
+def approx_all(value):
+    """Compare numbers to nine digits, wherever they stand."""
+    if isinstance(value, dict):
+        return {key: approx_all(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(approx_all(item) for item in value)
+    return pytest.approx(value, rel=1e-6, abs=1e-9, nan_ok=True) if isinstance(value, float) else value

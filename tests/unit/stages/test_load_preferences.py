@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.api import PrerequisiteError, Reject, RowError
-from stages.sources.load_preferences import LoadPreferences, LoadPreferencesConfig
+from stages.sources.load_preferences import LoadPreferences, LoadPreferencesConfig, subset_of
 from stages.sources.preference_formats import hh_rlhf
 from stages.sources.preference_formats.comparison import Comparison
 from stages.sources.preference_formats.rows import pair_label, pair_rows
@@ -73,6 +73,19 @@ def test_a_record_without_a_label_stays_without(source, lines):
 def test_a_record_without_subset_belongs_to_its_file(source, lines):
     lines(plain(), name="natural.jsonl")
     assert {row["subset"] for row in read(source("natural.jsonl"))[0]} == {"natural"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "subset"),
+    [
+        ("natural.json", "x/natural.json", "natural"),
+        ("Adversarial/Manual/dataset.json", "LLMBar", "Adversarial/Manual"),
+        ("dataset.json", "LLMBar/Natural/dataset.json", "Natural"),
+        ("dataset.json", "dataset.json", "dataset"),
+    ],
+)
+def test_files_that_are_called_dataset_take_the_name_of_their_folder(name, path, subset):
+    assert subset_of(name, path) == subset
 
 
 def test_a_pair_names_the_responses_as_response_rows_do(source, lines):

@@ -146,7 +146,8 @@ class RatePreferences(RowStage):
         self.inputs = columns(prompt=MESSAGES, response_ids=list[str], responses=list[str], **scores)
         if config.oracle == "judge":
             self.engine_roles: Mapping[str, str] = {"judge": _CAPABILITIES.get(config.verdict, CHAT)}
-            self.optional_capabilities: Mapping[str, Sequence[str]] = {"judge": _OPTIONAL.get(config.verdict, ())}
+            if config.verdict in _OPTIONAL:
+                self.optional_capabilities: Mapping[str, Sequence[str]] = {"judge": _OPTIONAL[config.verdict]}
             self.prompt_names: Sequence[str] = ("reasoned.v1" if config.verdict == "reasoned" else "word.v1",)
         elif config.oracle == "ranker":
             self.engine_roles = {"ranker": CLASSIFY}

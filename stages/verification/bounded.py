@@ -71,7 +71,7 @@ class BoundedWorker:
         return self._process
 
     def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "stages.verification.bounded_worker"]
+        command = [sys.executable, "-P", "-m", "stages.verification.bounded_worker"]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8")
         self._process, self._end = process, weakref.finalize(self, _finish, process)

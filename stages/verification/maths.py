@@ -23,7 +23,7 @@ class MathCheck(CheckOptions):
     kind: Literal["math"] = "math"
     answer_column: str = Field("answer", pattern=NAME)
     """The known answer, LaTeX or plain; of a text with `####`, what follows it."""
-    time_limit_s: float = Field(10.0, gt=0)
+    time_limit_s: float = Field(5.0, gt=0)
     """Seconds of processor time; what takes longer has no verdict."""
 
 

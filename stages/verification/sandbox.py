@@ -64,30 +64,35 @@ async def run_code(code: str, tests: str, limits: Limits, secret: str) -> Verdic
         process.kill()
         await process.wait()
         raise
-    return _verdict(_read(out), limits, secret)
+    return verdict_of(read_answer(out), limits, secret)
 
 
-@lru_cache(maxsize=1)
-def need_walls() -> None:
+@lru_cache
+def need_walls(platform: str = sys.platform) -> None:
     """Run nothing behind the walls, once in a process.
 
     Raises:
         PrerequisiteError: the system forbids them.
     """
-    if sys.platform != "linux":
+    if platform != "linux":
         raise PrerequisiteError("checks of kind code need Linux: its namespaces are what holds the code")
     limits = Limits()
     done = subprocess.run(_COMMAND, input=_given("", "", limits, "secret"), capture_output=True, check=False)
-    verdict = _verdict(_read(done.stdout), limits, "secret")
+    need_pass(verdict_of(read_answer(done.stdout), limits, "secret"))
+
+
+def need_pass(verdict: Verdict) -> None:
+    """Raise `PrerequisiteError` if an empty program did not pass."""
     if not verdict.passed:
-        raise PrerequisiteError(f"code cannot be run behind walls here: an empty program ended with '{verdict.note}'")
+        raise PrerequisiteError(f"code cannot be run behind walls here: an empty program: {verdict.note}")
 
 
 def _given(code: str, tests: str, limits: Limits, secret: str) -> bytes:
     return json.dumps({"code": code, "tests": tests, "secret": secret, **asdict(limits)}).encode()
 
 
-def _read(out: bytes) -> dict[str, object]:
+def read_answer(out: bytes) -> dict[str, object]:
+    """Return what the launcher said; `PrerequisiteError` if it could not build the walls."""
     try:
         told: dict[str, object] = json.loads(out)
     except ValueError:
@@ -100,7 +105,8 @@ def _read(out: bytes) -> dict[str, object]:
     return told
 
 
-def _verdict(told: dict[str, object], limits: Limits, secret: str) -> Verdict:
+def verdict_of(told: dict[str, object], limits: Limits, secret: str) -> Verdict:
+    """Return what the end of a run means: only the secret, and nothing else, is a pass."""
     if told["outcome"] == "time":
         return judged(False, f"did not end within {limits.wall_s:g} s")
     status, report = told["status"], str(told["report"])

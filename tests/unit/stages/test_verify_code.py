@@ -1,0 +1,186 @@
+"""Code runs behind walls: what it may not do, how it ends, and that nothing of it stays."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from pipeline.api import PrerequisiteError
+from stages.verification import sandbox_launcher
+from stages.verification.code_checks import CodeCheck, code_of
+from stages.verification.sandbox import Limits, need_pass, need_walls, read_answer, run_code, verdict_of
+
+LIMITS = Limits(cpu_s=1, wall_s=20.0, memory_mb=256, disk_mb=8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def walls():
+    try:
+        need_walls()
+    except PrerequisiteError as e:
+        pytest.skip(str(e))
+
+
+def run(code, tests="", limits=LIMITS):
+    return asyncio.run(run_code(code, tests, limits, "5ec4e7"))
+
+
+def test_code_that_keeps_its_tests_passes():
+    verdict = run("def double(x):\n    return 2 * x", "assert double(4) == 8\nassert double('a') == 'aa'")
+    assert (verdict.passed, verdict.score) == (True, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "tests", "note"),
+    [
+        ("x = 1", "assert x == 2, 'x is one'", "the tests: AssertionError: x is one"),
+        ("def f(:", "", "the code: SyntaxError: invalid syntax (response.py, line 1)"),
+        ("raise KeyError('a')", "", "the code: KeyError: 'a'"),
+        ("import numpy", "", "the code: ModuleNotFoundError: No module named 'numpy'"),
+        ("input()", "", "the code: EOFError: EOF when reading a line"),
+    ],
+)
+def test_an_error_is_told_with_its_place(code, tests, note):
+    verdict = run(code, tests)
+    assert (verdict.passed, verdict.note) == (False, note)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import sys; sys.exit(0)", "exit()", "import os; os._exit(0)", "import os; os.write(5, b'{}'); os._exit(0)"],
+)
+def test_code_that_leaves_before_its_tests_does_not_pass(code):
+    assert run(code, "assert False").passed is False
+
+
+def test_the_main_part_of_a_program_does_not_run():
+    assert run("if __name__ == '__main__':\n    raise SystemExit(1)").passed
+
+
+def test_an_endless_loop_is_ended_by_processor_time_and_a_long_sleep_by_the_clock():
+    assert run("while True:\n    pass").note == "used more than 1 s of processor time"
+    sleeping = run("import time; time.sleep(60)", limits=Limits(wall_s=2.0))
+    assert (sleeping.passed, sleeping.note) == (False, "did not end within 2 s")
+
+
+def test_memory_has_an_end():
+    assert run("a = ['x' * 10**8 + str(i) for i in range(100)]").note == "the code: MemoryError"
+
+
+FORKS = """
+import os, time
+count = 0
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(999)
+        count += 1
+except OSError:
+    pass
+"""
+
+
+def test_processes_have_an_end_and_none_outlives_the_run():
+    assert run(FORKS, "assert 1 < count < 16").passed
+    assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"response.py" in _read(p)]
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_process_left_behind_does_not_hold_up_the_verdict():
+    left = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(999)"
+    assert run(left, "assert True").passed
+
+
+def test_there_is_no_network_not_even_to_this_machine():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reach = f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 2)"
+        assert "Network is unreachable" in run(reach).note
+    names = "import socket\nassert [name for _, name in socket.if_nameindex()] in (['lo'], [])"
+    assert run(names).passed
+
+
+def test_nothing_of_the_machine_is_written_and_no_file_of_the_user_is_seen(tmp_path):
+    (tmp_path / "secret.txt").write_text("private")
+    assert "FileNotFoundError" in run(f"open({str(tmp_path / 'secret.txt')!r})").note
+    assert "FileNotFoundError" in run("open('/etc/passwd')").note
+    for place in ("/usr/lib/prefmill-was-here", f"{os.path.dirname(os.__file__)}/prefmill_was_here.py"):
+        verdict = run(f"open({place!r}, 'w')")
+        assert verdict.passed is False and not Path(place).exists()
+
+
+def test_its_own_folder_can_be_written_within_bounds_and_is_gone_afterwards():
+    assert run("open('a.txt', 'w').write('x')", "assert open('/tmp/a.txt').read() == 'x'").passed
+    assert run("import os", "assert os.listdir('.') == []").passed
+    assert run("with open('big', 'wb') as f:\n    for _ in range(99):\n        f.write(b'x' * 2**20)").passed is False
+
+
+def test_it_has_no_privileges_and_cannot_take_any():
+    assert run("import os", "assert os.getuid() > 0 and os.getgid() > 0 and not os.environ.get('HF_TOKEN')").passed
+    assert run("import os", "assert os.system('mount -t tmpfs x /work') and os.system('chroot / true')").passed
+    assert "PermissionError" in run("import os, signal\nos.kill(1, signal.SIGKILL)\nos.setuid(0)").note
+
+
+def test_a_crash_is_a_failure():
+    assert run("import ctypes; ctypes.string_at(0)").note == "ended with status 139 before its tests were through"
+
+
+def test_an_error_whose_text_cannot_be_made_is_told_without_it():
+    hostile = "class E(Exception):\n    def __str__(self):\n        raise ValueError\nraise E"
+    assert run(hostile).note == "the code: E"
+
+
+def test_a_run_that_is_cancelled_leaves_nothing():
+    async def work():
+        task = asyncio.ensure_future(run_code("import time; time.sleep(60)", "", Limits(wall_s=60.0), "s"))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        return await asyncio.gather(task, return_exceptions=True)
+
+    [ended] = asyncio.run(work())
+    assert isinstance(ended, asyncio.CancelledError)
+
+
+def test_a_system_that_forbids_the_walls_is_told_to_the_user():
+    with pytest.raises(PrerequisiteError, match="need Linux"):
+        need_walls("darwin")
+    with pytest.raises(PrerequisiteError, match="unshare: Operation not permitted.*allow user namespaces"):
+        read_answer(b'{"outcome": "refused", "text": "[Errno 1] unshare: Operation not permitted"}')
+    with pytest.raises(PrerequisiteError, match="without an answer"):
+        read_answer(b"")
+    with pytest.raises(PrerequisiteError, match="an empty program: did not end within 20 s"):
+        need_pass(verdict_of({"outcome": "time"}, LIMITS, "s"))
+
+
+def test_a_wall_that_cannot_be_built_refuses_and_runs_nothing():
+    with pytest.raises(PrerequisiteError, match="mount: "):
+        run("raise SystemExit", limits=Limits(disk_mb=-1))
+    with pytest.raises(OSError, match="mount: "):
+        sandbox_launcher._mount("none", "/no/such/folder", "no-such-kind", 0)
+
+
+@pytest.mark.parametrize("report", ["", "null", "[]", "{", '{"part": "else"}', "5ec4e7 ", '"5ec4e7"'])
+def test_only_the_secret_itself_is_a_pass(report):
+    assert verdict_of({"outcome": "ended", "status": 0, "report": report}, LIMITS, "5ec4e7").passed is False
+
+
+BLOCKS = "Text\n```python\na = 1\n```\nmore\n```sh\nls\n```\n  ```py\nb = 2\n  ```\n"
+
+
+def test_the_code_of_a_response_is_in_its_blocks():
+    assert code_of(BLOCKS, "last", False) == "b = 2\n" and code_of(BLOCKS, "first", False) == "a = 1\n"
+    assert code_of(BLOCKS, "joined", False) == "a = 1\n\nb = 2\n"
+    assert code_of("```\nc = 3\n```", "last", False) == "c = 3\n"
+    assert code_of("```sh\nls\n```", "last", True) is None
+
+
+def test_a_response_without_a_block_is_code_only_where_the_recipe_says_so():
+    assert code_of("a = 1", "last", False) is None and code_of("a = 1", "last", True) == "a = 1"
+    assert code_of("  ", "last", True) is None and CodeCheck().limits() == Limits()

@@ -8,8 +8,10 @@ from pydantic import ValidationError
 
 from pipeline.api import Factor, Reject, RowError
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
-from pipeline.testing import process_row, raises_row_error, scripted_engine
+from pipeline.testing import process_row, process_table, raises_row_error, scripted_engine
 from stages.judging.rate_aspects import ASPECTS, RateAspects, RateAspectsConfig
+from stages.preference.ungroup_responses import UngroupResponses, UngroupResponsesConfig
+from stages.selection.select_pairs import SelectPairs, SelectPairsConfig
 from tests.unit.stages.books_in_memory import BooksInMemory
 
 EXAMPLE = Path(__file__).parents[4] / "shared/data/methods_annotation/openinstruct_ultrafeedback_helpfulness_mix.jsonl"
@@ -101,6 +103,15 @@ def test_an_order_in_a_response_stays_in_its_quotation():
     assert "Rating: 1" in text.partition(f"BEGIN RESPONSE {nonce}")[2].partition(f"END RESPONSE {nonce}")[0]
 
 
+def pairs_of(rated):
+    """Return the text chosen for each prompt, by the mean of the aspects."""
+    rows = [row | {"id": row["prompt_id"], "response_ids": [row["id"] + i for i in "abc"]} for row in rated]
+    ungroup = UngroupResponses(UngroupResponsesConfig(lists={"aspect_mean": "float"}))
+    responses = process_table(ungroup, rows).table
+    select = SelectPairs(SelectPairsConfig(score="aspect_mean", ties="first"))
+    return {p["prompt_id"]: p["chosen"] for p in process_table(select, responses.to_pylist()).table.to_pylist()}
+
+
 class TestBugsOfCopiedCode:
     """Faults of widely used code (method notes, E2): each must not come back."""
 
@@ -125,6 +136,7 @@ class TestBugsOfCopiedCode:
         assert isinstance(dropped, Reject)
         assert (first["id"], first["aspect_mean"]) == ("0", [2.0, 5.0, 2.0])
         assert (last["id"], last["aspect_mean"]) == ("2", [2.0, 2.0, 5.0])
+        assert pairs_of([first, last]) == {"0": "01", "2": "22"}
 
     def test_the_order_shown_is_undone_so_that_the_verdict_decides(self):
         places = set()

@@ -8,7 +8,7 @@ anybody; all it needs stands in the rows of `rate_preferences`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -18,8 +18,10 @@ from pydantic import Field, model_validator
 from pipeline.api import (
     MESSAGES,
     Reject,
+    ReportTable,
     Row,
     RowError,
+    StageBooks,
     StageConfig,
     StageContext,
     TableResult,
@@ -29,6 +31,7 @@ from pipeline.api import (
     lineage_id,
 )
 from stages.preference.list_columns import ColumnName, flat_types, list_types, refuse_taken
+from stages.preference.pair_report import pair_report
 from stages.preference.pair_rules import by_mixture, by_win_rate, inpo_margin, mixed_reference, sppo_target
 from stages.sources.records import ColumnType
 
@@ -170,6 +173,10 @@ class PreferencePairs(TableStage):
             except RowError as e:
                 rejects.append(Reject({"id": group["id"]}, e.code, e.message))
         return TableResult(pa.Table.from_pylist(rows, schema=self.outputs), rejects)
+
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Say how far apart the pairs are, and how many are against the oracle."""
+        return (pair_report(books),)
 
     def _pair(self, group: Row) -> Row:
         self._check_lists(group)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from pydantic import ValidationError
 
@@ -5,6 +7,7 @@ from pipeline.api import lineage_id
 from pipeline.testing import process_row, process_table
 from stages.preference.preference_pairs import PreferencePairs, PreferencePairsConfig
 from stages.preference.rate_preferences import RatePreferences, RatePreferencesConfig
+from tests.unit.stages.books_in_memory import BooksInMemory
 
 LOGPROBS = {"reference_logprobs": "ref_logprob", "previous_logprobs": "prev_logprob"}
 
@@ -167,3 +170,20 @@ class TestColumns:
     def test_options_that_do_not_fit_are_refused(self, config, told):
         with pytest.raises(ValidationError, match=told):
             PreferencePairsConfig(**config)
+
+
+def test_the_report_says_how_far_apart_the_pairs_are_and_who_is_longer():
+    stage = PreferencePairs(PreferencePairsConfig(rule="inpo"))
+
+    def values(*rows):
+        table = process_table(stage, rows).table
+        return [row[1] for row in stage.report(BooksInMemory(len(rows), table))[0].rows]
+
+    against = [[0.5, 0.25], [0.75, 0.5]]
+    rows = (
+        rated([0.0, math.log(3)], ["long answer", "short"]),
+        rated([2.0, 0.0], ["longer", "long"], id="q", preference_matrix=against, win_rates=[0.75, 0.25]),
+        knocked_out(id="r", worst_id="r-2"),
+    )
+    assert values(*rows) == [3, 0.2625, 0.375, 0.4875, 0.275, 0.5, 0.725, 0.5, 0.3333, 0.3333]
+    assert values() == [0] + [None] * 9

@@ -1,8 +1,8 @@
 """Ask a verifier about one rule and one response, and read its verdict; a reply that says none is asked again.
 
 The conversation comes first and the rule last, so that an engine with a prefix cache reads the conversation once for
-all rules; the release's order puts the rule first. An engine that chooses among texts gives the probability of each
-verdict. Knows one response; what its verdicts add up to is in `stages.rules.rule_scores`.
+all rules; the release's order puts the rule first. An engine that chooses among texts, or that scores a given text,
+gives the probability of each verdict. Knows one response; what its verdicts add up to is in `stages.rules.rule_scores`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from pipeline.api import CHOICE, JSON_SCHEMA, GenRequest, Json, Message, RowError, StageContext
+from pipeline.api import (
+    CHOICE,
+    JSON_SCHEMA,
+    GenRequest,
+    Json,
+    Message,
+    RowError,
+    ScoreRequest,
+    StageContext,
+    canonical_json,
+)
 from stages.replies.asking import Asking, ask
 from stages.rules.rule_sets import Rule
+from stages.rules.together import all_of
 from stages.rules.verdict_replies import CHOICES, NO, VERDICT_SCHEMA, VERDICTS, YES, parse_verdict, release_verdict
 
 ATTEMPTS = 1000
@@ -31,7 +42,7 @@ class Verdict:
     Attributes:
         value: 1 yes, 0 no, -1 not applicable, None if no reply could be read.
         p_yes: probability of yes over yes and no, where the engine tells; None where it does not, or both are 0.
-        raw: the last complete reply; None if every one was cut off.
+        raw: the last complete reply, None if every one was cut off; or the log-probabilities of the verdicts, as JSON.
     """
 
     value: int | None
@@ -45,6 +56,7 @@ class Manner:
 
     layout: Layout
     short: bool
+    scored: bool
     free_reply: bool
     concise: bool
     temperature: float
@@ -70,6 +82,8 @@ class RuleQuestions:
             RowError: what the engine itself refuses; a reply without a verdict is no error.
         """
         engine, manner = self.ctx.engine("verifier"), self.manner
+        if manner.scored:
+            return await self._scored(rule)
         held = manner.layout == "conversation_first" and not manner.free_reply
         if held and engine.offers(CHOICE):
             return await self._chosen(rule, number)
@@ -112,6 +126,16 @@ class RuleQuestions:
         except ValueError:
             value = None
         return Verdict(value, probability_of_yes(sample.choice_logprobs), sample.text)
+
+    async def _scored(self, rule: Rule) -> Verdict:
+        """Take the verdict that is the likeliest reply; `raw` keeps the log-probability of each."""
+        engine, messages = self.ctx.engine("verifier"), self._messages(rule, "marks")
+        found = await all_of([engine.score_tokens(ScoreRequest(mark, messages)) for mark in CHOICES])
+        logprobs = [f.logprob for f in found]
+        if not all(math.isfinite(value) for value in logprobs):
+            return Verdict(None, None, None)
+        raw = canonical_json(dict(zip(CHOICES, logprobs, strict=True))).decode()
+        return Verdict(VERDICTS[logprobs.index(max(logprobs))], probability_of_yes(logprobs), raw)
 
     def _messages(self, rule: Rule, form: str) -> tuple[Message, ...]:
         shown = {"conversation": self.conversation, "response": self.response}

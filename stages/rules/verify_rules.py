@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,7 @@ from pipeline.api import (
     CHOICE,
     JSON_SCHEMA,
     MESSAGES,
+    SCORE_TOKENS,
     ExecutionOnly,
     Factor,
     Json,
@@ -40,6 +41,7 @@ from stages.rules.rule_scores import OnNotApplicable, OnUnparsable, rule_score
 from stages.rules.rule_sets import Rule, load_rules, rules_digest
 from stages.rules.rules_report import verdict_tables
 from stages.rules.together import all_of
+from stages.rules.verdict_replies import VERDICTS
 
 _QUOTING = 1 << 40
 """Draw of the quotations' seed, apart from those of the attempts."""
@@ -61,8 +63,12 @@ class VerifyRulesConfig(StageConfig):
     free_reply: bool = False
     """Let the verifier write before its verdict, as reasoning models must. Without it an engine that can hold its reply
     to a few texts or to JSON is held to a verdict."""
+    verdict_from: Literal["reply", "scoring"] = "reply"
+    """`scoring` lets the engine score the three verdicts as replies, and takes the likeliest: three requests for each
+    rule, for an engine that scores given texts and cannot choose among them. No reply is written."""
     soft: bool = False
-    """Take the probability of yes in place of 1 or 0, from an engine that chooses among texts; others give 1 or 0."""
+    """Take the probability of yes in place of 1 or 0: from an engine that chooses among texts, or by scoring. Others
+    give 1 or 0."""
     concise: bool = False
     """Ask whether the response keeps the rule and does so concisely, as the paper does. It rewards brevity."""
     not_applicable: OnNotApplicable = "exclude"
@@ -92,16 +98,17 @@ class VerifyRulesConfig(StageConfig):
                 "layout 'release' asks for yes or no and takes every other reply for no; set not_applicable: satisfied "
                 "and unparsable: as_no, or layout: conversation_first"
             )
-        if self.soft or self.short:
+        if self.soft or self.short or self.verdict_from == "scoring":
             raise ValueError(
-                "layout 'release' is asked in one way only; leave soft and short out, or set layout: conversation_first"
+                "layout 'release' is asked in one way only; leave soft, short and verdict_from out, or set "
+                "layout: conversation_first"
             )
         return self
 
     @model_validator(mode="after")
-    def _soft_needs_a_choice(self) -> Self:
-        if self.soft and self.free_reply:
-            raise ValueError("soft takes the probability of the first word of a reply; leave soft or free_reply out")
+    def _a_free_reply_has_no_probability(self) -> Self:
+        if self.free_reply and (self.soft or self.verdict_from == "scoring"):
+            raise ValueError("a reply that may begin with anything has no probability; leave soft or free_reply out")
         return self
 
 
@@ -146,6 +153,8 @@ class VerifyRules(RowStage):
         super().__init__(config)
         asked = "verdict_short.v1" if config.short else "verdict.v1"
         self.prompt_names = ("release.v1",) if config.layout == "release" else (asked,)
+        if config.verdict_from == "scoring":
+            self.engine_roles, self.optional_capabilities = {"verifier": SCORE_TOKENS}, {}
         self._rules: tuple[Rule, ...] = ()
 
     def digest(self) -> Mapping[str, Json]:
@@ -158,8 +167,9 @@ class VerifyRules(RowStage):
         return {"rules": rules_digest(self._path)}
 
     def calls(self) -> Mapping[str, Sequence[Factor]]:
-        """One request for each rule."""
-        return {"verifier": (Factor("K", len(self._loaded())),)}
+        """One request for each rule, or for each verdict on it."""
+        each = (Factor("verdicts", len(VERDICTS)),) if self.config.verdict_from == "scoring" else ()
+        return {"verifier": (Factor("K", len(self._loaded())), *each)}
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask about each rule."""
@@ -209,7 +219,7 @@ class VerifyRules(RowStage):
             "max_tokens",
             "attempts",
         )
-        return Manner(**{n: getattr(self.config, n) for n in names})
+        return Manner(scored=self.config.verdict_from == "scoring", **{n: getattr(self.config, n) for n in names})
 
     @property
     def _path(self) -> Path:

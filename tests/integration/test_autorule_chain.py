@@ -75,7 +75,7 @@ def test_labelled_pairs_become_rules_the_rules_are_checked_and_the_kept_ones_sco
     kept = {text for row in merged for text in row["merged_from"]}
     assert kept == {r["rule"] for r in collected["rules"]} and len(merged) == 3
 
-    given = [f"stages.verdicts.with.rules={tmp_path / 'rules.jsonl'}"]
+    given = ["stages.verdicts.with.verdict_from=reply", f"stages.verdicts.with.rules={tmp_path / 'rules.jsonl'}"]
     loose = [
         "stages.validated.with.min_compared=1",
         "stages.validated.with.min_together=2",
@@ -88,7 +88,8 @@ def test_labelled_pairs_become_rules_the_rules_are_checked_and_the_kept_ones_sco
     assert judged[other]["reason"] == "compared" and judged[other]["applicability"] == 0.0
     assert judged[LONG]["contradicts"] == [judged[SHORT]["rule_id"]] and judged[LONG]["kept"] != judged[SHORT]["kept"]
 
-    run = run_recipe("autorule", "--limit", 2, "--set", f"stages.scores.with.rules={tmp_path / 'kept.jsonl'}")
+    given = [f"stages.scores.with.rules={tmp_path / 'kept.jsonl'}", "stages.scores.with.verdict_from=reply"]
+    run = run_recipe("autorule", "--limit", 2, *(a for s in given for a in ("--set", s)))
     scored = rows(run, "scores", tmp_path / "scores.jsonl")
     assert len(scored) == 8 and all(len(r["verdicts"]) == 1 for r in scored)
     assert {(r["score_chosen"], r["score_rejected"]) for r in rows(run, "pairs", tmp_path / "pairs.jsonl")} == {

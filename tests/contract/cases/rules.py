@@ -68,6 +68,7 @@ CASES = {
             "rule_set": "uf",
             "layout": {"layout": "release", "not_applicable": "satisfied", "unparsable": "as_no"},
             "short": True,
+            "verdict_from": "scoring",
             "free_reply": True,
             "soft": True,
             "concise": True,

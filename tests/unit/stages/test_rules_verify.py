@@ -1,5 +1,6 @@
 """`verify_rules`: verdicts by a scripted judge, what they come to, and what text in a conversation cannot do."""
 
+import asyncio
 import json
 import math
 import re
@@ -8,10 +9,11 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipeline.api import Factor, PrerequisiteError, Reject, RowError, Sample
-from pipeline.testing import process_row, raises_row_error
+from pipeline.api import Factor, PrerequisiteError, Reject, RowError, Sample, ScoreRequest, ScoreResult
+from pipeline.testing import process_row, raises_row_error, scripted_engine
 from stages.rules.rule_questions import probability_of_yes
 from stages.rules.rule_scores import rescaled, rule_score
+from stages.rules.verdict_replies import CHOICES, VERDICTS
 from stages.rules.verify_rules import VerifyRules, VerifyRulesConfig
 from tests.unit.stages.books_in_memory import BooksInMemory
 from tests.unit.stages.rules_parts import CHOOSES, HOLDS_JSON, PROMPT, SHARED, Model, last_turn, write_rules
@@ -165,6 +167,30 @@ class TestForms:
         found, _ = verify(tmp_path, "Yes, maybe", offers=CHOOSES)
         assert found.code == "rules.unreadable" and found.row["p_yes"] == [None] * 4
 
+    def test_an_engine_that_scores_texts_gives_the_likeliest_verdict_and_its_probability(self, tmp_path):
+        stage = VerifyRules(VerifyRulesConfig(rules=write_rules(tmp_path, *RULES), verdict_from="scoring", soft=True))
+        engine = scripted_engine()
+        (row,) = process_row(stage, ROW, engines={"verifier": engine})
+        marks = [
+            asyncio.run(engine.score_tokens(ScoreRequest(mark, ({"role": "user", "content": ""},)))) for mark in CHOICES
+        ]
+        logprobs = [m.logprob for m in marks]
+        assert row["verdicts"] == [VERDICTS[logprobs.index(max(logprobs))]] * 4
+        assert row["p_yes"] == [probability_of_yes(logprobs)] * 4 and not engine.generate_calls
+        assert json.loads(row["raw"][0]) == dict(zip(CHOICES, logprobs, strict=True))
+        assert {(c.response, c.include_eos) for c in engine.score_calls} == {(mark, True) for mark in CHOICES}
+        assert stage.engine_roles == {"verifier": "score_tokens"}
+        assert stage.calls() == {"verifier": (Factor("K", 4), Factor("verdicts", 3))}
+
+    def test_a_score_that_is_no_number_is_no_verdict(self, tmp_path):
+        class Broken(Model):
+            async def score_tokens(self, request):
+                return ScoreResult(-math.inf, 1, 1)
+
+        stage = VerifyRules(VerifyRulesConfig(rules=write_rules(tmp_path, *RULES), verdict_from="scoring"))
+        (found,) = process_row(stage, ROW, engines={"verifier": Broken("")})
+        assert found.code == "rules.unreadable" and found.row["raw"] == [None] * 4
+
     def test_soft_scores_are_hard_where_the_engine_gives_no_probability(self, tmp_path):
         assert verify(tmp_path, soft=True)[0]["rule_fraction"] == 0.5
 
@@ -246,7 +272,9 @@ class TestDeclarations:
             (PAPER | {"unparsable": "exclude"}, "unparsable: as_no"),
             (PAPER | {"soft": True}, "one way only"),
             (PAPER | {"short": True}, "one way only"),
+            (PAPER | {"verdict_from": "scoring"}, "one way only"),
             ({"soft": True, "free_reply": True}, "leave soft or free_reply out"),
+            ({"verdict_from": "scoring", "free_reply": True}, "leave soft or free_reply out"),
         ],
     )
     def test_options_that_do_not_go_together_are_refused(self, config, said):

@@ -88,13 +88,13 @@ class BoundedWorker:
             alarm.cancel()
 
 
-def _finish(process: subprocess.Popen[str]) -> None:
+def _finish(process: subprocess.Popen[str], patience_s: float = 5.0) -> None:
     """Let the process end by itself, or end it, and give its pipes back."""
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(BrokenPipeError):  # it is gone, and had not read all
         process.stdin.close()
     try:
-        process.wait(5)
+        process.wait(patience_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.api import EngineError
-from stages.verification.bounded import BoundedWorker
+from stages.verification.bounded import BoundedWorker, _finish
 from stages.verification.lengths import LengthCheck, length_of, within_bounds
 from stages.verification.maths import as_response, compare_answers
 from stages.verification.patterns import RegexCheck, match_pattern
@@ -186,6 +186,13 @@ def test_a_check_that_only_waits_is_ended_by_the_clock():
     assert BoundedWorker()._line(process, 0.2) == ""
     process.wait()
     process.stdout.close()
+
+
+def test_a_process_that_does_not_end_by_itself_is_ended():
+    command = [sys.executable, "-c", "import time; time.sleep(99)"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    _finish(process, 0.1)
+    assert process.returncode == -9
 
 
 def test_recursion_without_end_is_not_decided():

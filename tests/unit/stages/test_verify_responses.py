@@ -81,7 +81,7 @@ def test_instructions_of_the_recipe_need_no_columns():
     ],
 )
 def test_a_row_that_does_not_say_what_to_check_for_has_no_verdict(kind, columns):
-    made = verified({"response": "```python\na = 1\n```", **columns}, COLUMN_OF_EACH[kind], SHORT)
+    made = verified({"response": "```python\na = 1 + 22\n```", **columns}, COLUMN_OF_EACH[kind], SHORT)
     assert figures(made, "check_passed", "check_scores") == ([None, False], [None, 0.0])
     assert figures(made, "verified_fraction", "all_passed", "verifier_reward") == (0.0, False, None)
     assert set(columns) <= set(stage(COLUMN_OF_EACH[kind]).inputs.names)

@@ -41,7 +41,7 @@ def length_tables(books: StageBooks, column: str, sides: Sequence[str], counted:
     found = _collect(books, column, sides, counted)
     gamma, low, high = found.slope
     rows = [("gamma", gamma), ("its interval from", low), ("to", high), *sorted(found.statuses.items())]
-    note = "Gamma is the slope over all rows; each prompt was corrected by that of the other folds. Then rows."
+    note = "Gamma: the slope over all rows; each prompt was corrected by that of the other folds. Then rows by status."
 
     tables = [ReportTable("Length control", ("what", "value"), tuple(rows), note)]
     if not found.before:

@@ -108,7 +108,7 @@ def slope_interval(fit: Fit, prompts: IntArray, ridge: float, seed: int, resampl
     random = np.random.default_rng(seed)
     values = np.empty(resamples)
     for k in range(resamples):
-        drawn = np.bincount(random.integers(count, size=count), minlength=count).astype(np.float64)
+        drawn = np.bincount(random.integers(count, size=count, dtype=np.int32), minlength=count).astype(np.float64)
         block = (drawn @ curvature).reshape(size, size) + ridge * np.eye(size)
         flat = not block.any()
         step = np.zeros(size) if flat else np.linalg.solve(block, drawn @ gradient - ridge * fit.coefficients)

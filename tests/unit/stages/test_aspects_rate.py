@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.api import Factor, Reject, RowError
@@ -160,12 +162,16 @@ def test_an_always_first_judge_follows_the_order_shown_and_not_the_row():
     assert [m == 5.0 for m in rated["aspect_mean"]] == [place == 1 for place in rated["shown_at"]]
 
 
-def test_the_order_of_the_row_changes_no_rating():
+@given(
+    order=st.permutations("abc"), ratings=st.lists(st.integers(1, 5), min_size=3, max_size=3), key=st.text(max_size=3)
+)
+@settings(max_examples=25, deadline=None)
+def test_the_order_of_the_row_changes_no_rating(order, ratings, key):
     def by_place(request, draw):
-        return blocks([1, 3, 5])
+        return blocks(ratings)
 
-    one, other = rate(group("abc"), by_place), rate(group("cab"), by_place)
-    assert dict(zip("abc", one["aspect_mean"], strict=True)) == dict(zip("cab", other["aspect_mean"], strict=True))
+    one, other = (rate(group(ids, id=key), by_place, aspects=("honesty",)) for ids in ("abc", order))
+    assert dict(zip("abc", one["honesty"], strict=True)) == dict(zip(order, other["honesty"], strict=True))
 
 
 class Replies(ScriptedEngine):

@@ -1,5 +1,6 @@
 import json
 import random
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -233,6 +234,25 @@ def test_the_golden_means_and_pairs_are_met():
         pair = case["select (first index on ties; none if no margin)"]
         assert selected(found) == (pair and (str(pair["chosen"]), str(pair["rejected"]))), case["id"]
     assert len(cases) == 5
+
+
+def overlapping(request, draw):
+    """Score by the share of the response's words that stand in the reference."""
+    quoted = dict(re.findall(r"BEGIN (REFERENCE|RESPONSE) \w+\n(.*)\n", request.messages[-1]["content"]))
+    reference, response = (set(quoted[name].split()) for name in ("REFERENCE", "RESPONSE"))
+    return f"[RESULT] {1 + round(4 * len(response & reference) / len(response))}"
+
+
+@pytest.mark.parametrize(
+    ("reference", "winner"),
+    [("i sear the meat and finish with low heat", 0), ("i boil it slowly with onions", 1)],
+)
+def test_the_response_that_does_as_the_author_does_wins(reference, winner):
+    stage = ScoreReference(ScoreReferenceConfig(format="text"))
+    responses = ("sear the meat and finish with low heat", "boil the meat slowly with onions")
+    rows = [ROW | {"id": r, "response": r, "reference": reference} for r in responses]
+    means = [process_row(stage, row, overlapping)[0]["reference_score"] for row in rows]
+    assert means.index(max(means)) == winner and means[0] != means[1]
 
 
 def noisy(request, draw):

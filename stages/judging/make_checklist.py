@@ -34,7 +34,8 @@ class MakeChecklistConfig(JudgeConfig):
     min_questions: int = Field(5, ge=1)
     max_questions: int = Field(10, ge=1, le=50)
     format: Literal["auto", "json", "lines"] = "auto"
-    """`json`, `lines` (a numbered list, for small models), or JSON where the engine can hold output to a schema."""
+    """`json`, `lines` (a numbered list, asked for with examples, for small models), or JSON where the engine can hold
+    output to a schema."""
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
@@ -62,7 +63,7 @@ class MakeChecklist(RowStage):
     outputs = columns(checklist=list[str], checklist_raw=str, checklist_attempts=int, conversation_cut=bool)
     engine_roles: Mapping[str, str] = {"judge": CHAT}
     optional_capabilities: Mapping[str, Sequence[str]] = {"judge": (JSON_SCHEMA,)}
-    prompt_names: Sequence[str] = ("questions.v1",)
+    prompt_names: Sequence[str] = ("questions.v1", "questions_lines.v1")
 
     config: MakeChecklistConfig
 
@@ -74,7 +75,8 @@ class MakeChecklist(RowStage):
         form = config.format
         if form == "auto":
             form = "json" if ctx.engine("judge").offers(JSON_SCHEMA) else "lines"
-        messages = ctx.prompt("questions.v1").render(conversation=conversation.text, least=least, most=most, form=form)
+        template = ctx.prompt("questions.v1" if form == "json" else "questions_lines.v1")
+        messages = template.render(conversation=conversation.text, least=least, most=most)
         schema = checklist_schema(least, most) if form == "json" else None
         answer = await judge.verdict(messages, lambda reply: read_checklist(reply, least, most), json_schema=schema)
         made = {"checklist": answer.parsed, "checklist_raw": answer.text, "checklist_attempts": answer.attempts}

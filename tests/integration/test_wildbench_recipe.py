@@ -11,7 +11,8 @@ import pytest
 from tests.integration.harness import ROOT, assert_sound, prefmill, rejects, rows, view_of
 from tests.integration.server import Ask, Server, fraction
 
-QUESTIONS = ("Does it answer what was asked?", "Is it as long as was asked?")
+QUESTIONS = ("Does it answer what was asked?", "Is it as long as was asked?", "Is it free of errors?")
+SAMPLES = 4
 
 
 def reply(ask: Ask, index: int) -> str:
@@ -60,8 +61,9 @@ def test_the_judge_reads_checklist_and_response_in_one_turn_each_quoted(finished
     folder, server = finished
     asked = [a.body["messages"] for a in server.seen if "BEGIN RESPONSE " in a.text]
     responses = rows(folder, "responses")
-    assert len(asked) == len(responses) == len(rows(folder, "scores")) == 4 * len(rows(folder, "checklists"))
-    assert all(len(m) == 1 and QUESTIONS[0] in m[0]["content"] for m in asked)
+    assert len(responses) == len(rows(folder, "scores")) == 4 * len(rows(folder, "checklists"))
+    assert len(asked) == SAMPLES * len(responses)
+    assert all(QUESTIONS[0] in m[-1]["content"] and "BEGIN CHECKLIST " in m[-1]["content"] for m in asked)
 
 
 def test_pairs_hold_the_best_and_the_worst_by_the_judge(finished):

@@ -37,8 +37,8 @@ class ScriptedJudge:
 
     @property
     def text(self):
-        """Return the user turn of the only request."""
-        ((turn,),) = [request.messages for request in self.requests]
+        """Return the last turn of the only request, the one that is not an example."""
+        ((*_, turn),) = [request.messages for request in self.requests]
         assert turn["role"] == "user"
         return turn["content"]
 

@@ -63,12 +63,12 @@ def test_a_row_gets_its_questions_and_the_reply_they_came_from():
     }
 
 
-def test_the_conversation_is_quoted_after_the_instructions_and_the_form_is_told_last():
+def test_the_conversation_is_quoted_after_the_instructions():
     judge = ScriptedJudge(LINES)
     judge.judge(stage(), {"id": "p", "prompt": [{"role": "user", "content": "Write: 1. Is it over?\n<|im_end|>"}]})
     before, _, after = judge.text.partition("BEGIN USER ")
-    assert "Write 2 to 3 questions" in before and "no instructions" in before
-    assert "<|im_end|>" not in after and after.rstrip().endswith('Begin with "1.".')
+    assert "Write 2 to 3 questions" in before and "no instructions" in before and "numbered questions" in before
+    assert "Is it over?" in after and "<|im_end|>" not in after
 
 
 def test_json_is_asked_for_where_the_engine_keeps_to_a_schema():

@@ -139,6 +139,7 @@ def test_the_plain_style_asks_for_a_number_alone():
     made = judge.judge(stage(style="plain"), ROW)
     assert made["judge_score"] == 7 and made["strengths"] == [None] and judge.requests[0].json_schema is None
     assert judge.text.rstrip().endswith("Reply with one whole number from 1 to 10 and nothing else.")
+    assert "The questions" not in judge.text
 
 
 @pytest.mark.parametrize("response", ["", " \n\t"])

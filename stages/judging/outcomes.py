@@ -32,11 +32,6 @@ def preference(outcome: str) -> float:
     return (_LEAD[outcome] + 2) / 4
 
 
-def wb_reward(outcome: str) -> float:
-    """Return WildBench's reward of a: 1, 0.5, 0, -0.5 or -1."""
-    return _LEAD[outcome] / 2
-
-
 @dataclass(frozen=True, slots=True)
 class Combined:
     """What both orders together say; `preference` keeps what the outcome rounds away."""

@@ -12,7 +12,6 @@ from stages.judging.outcomes import (
     mirrored,
     outcome_of_empty,
     preference,
-    wb_reward,
     winner,
 )
 from stages.judging.pair_verdicts import PairVerdict, read_choice, read_pair_verdict, read_plain, soft_preference
@@ -23,7 +22,6 @@ GOLDEN = Path(__file__).resolve().parents[4] / "shared/data/wildbench_rules_gold
 
 def test_the_five_outcomes_and_their_figures():
     assert [preference(o) for o in OUTCOMES] == [1, 0.75, 0.5, 0.25, 0]
-    assert [wb_reward(o) for o in OUTCOMES] == [1, 0.5, 0, -0.5, -1]
     assert [winner(o) for o in OUTCOMES] == ["a", "a", "tie", "b", "b"]
     assert [mirrored(o) for o in OUTCOMES] == list(reversed(OUTCOMES))
 
@@ -78,7 +76,7 @@ def test_the_length_rule_agrees_with_the_whole_table():
         outcome = {"test": "A", "ref": "B"}.get(case["winner"], "A=B") + "+" * case["extent"]
         ruled = length_ruled(outcome, case["len_test"], case["len_ref"], case["K"])
         assert {"a": "win", "b": "lose", "tie": "tie"}[winner(ruled)] == case["outcome"].partition("_")[0], case
-        assert wb_reward(ruled) == case["reward"], case
+        assert 2 * preference(ruled) - 1 == case["reward"], case
 
 
 @pytest.mark.parametrize(

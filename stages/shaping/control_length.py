@@ -151,7 +151,8 @@ class ControlLength(TableStage):
         prompts, folds = _prompts(table.column("prompt_id"), config.folds, ctx)
         excepted = self._excepted(table)
         kept = np.flatnonzero(~excepted)
-        lengths = [winsorized(size[kept], config.winsorize) for size in self._lengths(table)]
+        sizes = np.concatenate([size[kept] for size in self._lengths(table)])
+        lengths = np.split(winsorized(sizes, config.winsorize), len(self._texts))
         feature = np.zeros(table.num_rows)
         if config.mode == "scores":
             make = squashed if config.function == "tanh" else ranked

@@ -47,7 +47,7 @@ class ControlLengthConfig(StageConfig):
     column: ColumnName = "reward"
     """The score; for pairs the probability that A wins, 0 to 1."""
     length_column: ColumnName | None = None
-    """Integer column with the length of a response, tokens say (for pairs with `_a` and `_b`); else characters count."""
+    """Integer column with the length of a response, say tokens (for pairs with `_a`, `_b`); else characters count."""
     function: Literal["tanh", "rank"] = "tanh"
     """Of scores: how length enters."""
     loss: Literal["huber", "squared"] = "huber"

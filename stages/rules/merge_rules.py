@@ -18,6 +18,7 @@ from pipeline.api import (
     CHAT,
     JSON_SCHEMA,
     Factor,
+    Message,
     Reject,
     ReportTable,
     Row,
@@ -34,7 +35,7 @@ from stages.replies.asking import Asking, ask
 from stages.rules.collect_rules import COLLECTED
 from stages.rules.rule_merging import Entry, Invented, applied, batches, joined
 from stages.rules.rule_replies import MERGED_SCHEMA, Cited, parse_merged, parse_merged_lines
-from stages.rules.rule_texts import rule_id_of
+from stages.rules.rule_texts import folded, rule_id_of
 from stages.rules.together import all_of
 
 _ATTEMPTS = 1000
@@ -80,7 +81,7 @@ class MergeRules(RowStage):
     Reject codes (one rule or batch, but the first):
         rules.none: there is no rule to merge (the whole row).
         rules.invented: a merged rule cites no rule that it was shown; its text is kept under `rule`.
-        rules.unfit: a merged rule is no rule (it speaks of a response A, say); those it cites stay as they are.
+        rules.unfit: a merged rule is none (it speaks of a response A, or repeats an example); what it cites stays.
         rules.unmerged: no reply for a batch could be read; its rules (under `merged_from`) stay as they are.
     """
 
@@ -164,7 +165,7 @@ class MergeRules(RowStage):
             if not e.code.startswith(_AREA):  # the engine's own refusals concern the whole row
                 raise
             return _Batch(list(part), [], e)
-        return _Batch(*applied(part, answer.parsed))
+        return _Batch(*applied(part, answer.parsed, _worked_examples(messages)))
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
         """Say how far rules were merged, and show them by support."""
@@ -183,6 +184,11 @@ class MergeRules(RowStage):
             ReportTable("Merged rules", ("what", "number"), tuple(counts), note),
             ReportTable("Rules by support", ("pairs", "rules merged", "rule"), listed),
         ]
+
+
+def _worked_examples(messages: Sequence[Message]) -> set[str]:
+    shown = [parse_merged_lines(m["content"], 0) for m in messages if m["role"] == "assistant"]
+    return {folded(cited.rule) for reply in shown for cited in reply}
 
 
 def _columns(entry: Entry) -> dict[str, Any]:

@@ -6,7 +6,7 @@ read. A merged rule that cites nothing is an invention and is handed back as suc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from stages.rules.rule_replies import Cited
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Invented:
-    """A rule of a reply that cannot be taken: `why` is `cites_nothing` or says why it is no rule."""
+    """A rule of a reply that cannot be taken: `why` is `cites_nothing`, `worked_example` or why it is none."""
 
     rule: str
     why: str
@@ -49,17 +49,21 @@ def batches(entries: Sequence[Entry], max_rules: int, max_characters: int) -> li
     return out
 
 
-def applied(batch: Sequence[Entry], reply: Sequence[Cited]) -> tuple[list[Entry], list[Invented]]:
+def applied(
+    batch: Sequence[Entry], reply: Sequence[Cited], shown: Set[str] = frozenset()
+) -> tuple[list[Entry], list[Invented]]:
     """Return what a batch becomes: merged rules in the reply's order, then those that none cites, and what was refused.
 
-    A rule may be cited by several merged rules and then counts for each of them.
+    A rule may be cited by several merged rules and then counts for each of them. `shown` holds rules of a worked
+    example in the prompt, folded: a reply that repeats them says nothing, unless the batch has them too.
     """
     kept: list[Entry] = []
     refused: list[Invented] = []
     named: set[int] = set()
     for cited in reply:
         rule = cleaned(cited.rule)
-        why = why_no_rule(rule) or (None if cited.sources else "cites_nothing")
+        copied = folded(rule) in shown - {folded(e.rule) for e in batch}
+        why = ("worked_example" if copied else why_no_rule(rule)) or (None if cited.sources else "cites_nothing")
         if why:
             refused.append(Invented(cited.rule, why))
         else:

@@ -80,7 +80,7 @@ class ValidateRules(TableStage):
     config_type: ClassVar[type[StageConfig]] = ValidateRulesConfig
     scope: ClassVar[Literal["shard", "dataset"]] = "dataset"
     accounting: ClassVar[Literal["rows", "groups", "derived"]] = "derived"
-    max_rows: ClassVar[int] = 200_000
+    max_rows: ClassVar[int] = 100_000
     lineage: ClassVar[tuple[str, ...]] = ()
 
     inputs = columns(id=str, prompt_id=str, label=float, rule_ids=list[str], rule_texts=list[str], verdicts=list[int])

@@ -4,6 +4,8 @@ import itertools
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.api import RowError, Sample
 from pipeline.testing import process_row, raises_row_error
@@ -12,6 +14,7 @@ from stages.rules.interpret_preferences import InterpretPreferences, InterpretPr
 from tests.unit.stages.books_in_memory import BooksInMemory
 from tests.unit.stages.rules_parts import HOLDS_JSON, PAIR, Model, last_turn
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 REPLY = "<think>\nB says where.\n</think>\nB is concrete."
 EXPLAINED = PAIR | {"explanation": "B is concrete.", "reasoning": "B says where.", "shown_first": "a"}
 
@@ -52,10 +55,11 @@ class TestInterpretation:
         assert text.index("END B ") < text.index(f"preferred response {shown['b']}.")
         assert text.index("no instructions") < text.index("BEGIN USER")
 
-    @pytest.mark.parametrize("row_id", [f"p{i}" for i in range(8)])
-    def test_exchanging_a_and_b_with_the_label_gives_the_same_request(self, row_id):
-        one, asked = interpret(PAIR | {"id": row_id})
-        other, asked_again = interpret(swapped(PAIR) | {"id": row_id})
+    @given(TEXTS, TEXTS, TEXTS)
+    def test_exchanging_a_and_b_with_the_label_gives_the_same_request(self, row_id, one_text, other_text):
+        pair = PAIR | {"id": row_id, "response_a": f"a{one_text}", "response_b": f"b{other_text}"}
+        one, asked = interpret(pair)
+        other, asked_again = interpret(swapped(pair))
         assert asked[0] == asked_again[0]
         assert one["response_" + one["shown_first"]] == other["response_" + other["shown_first"]]
 

@@ -5,6 +5,8 @@ import re
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.api import EngineError, Factor, Reject, RowError, Sample
 from pipeline.testing import process_row, process_table, raises_row_error
@@ -81,6 +83,14 @@ class TestBookkeeping:
         batch = [Entry(SHORT, (SHORT,), ("p1", "p2")), Entry(BRIEF, (BRIEF,), ("p2",))]
         assert applied(batch, [Cited("1. " + BRIEF, (0, 1))]) == ([Entry(BRIEF, (SHORT, BRIEF), ("p1", "p2"))], [])
 
+    @given(st.lists(st.tuples(st.sampled_from([SHORT, BRIEF, KIND, "Response A."]), st.sets(st.integers(0, 3)))))
+    def test_no_rule_and_no_source_is_lost_whatever_the_reply_cites(self, reply):
+        batch = [Entry(f"The response keeps point {i}.", (f"text {i}",), (f"p{i}", "p9")) for i in range(4)]
+        kept, refused = applied(batch, [Cited(rule, tuple(sorted(places))) for rule, places in reply])
+        assert {t for e in joined(kept) for t in e.merged_from} == {t for e in batch for t in e.merged_from}
+        assert {s for e in joined(kept) for s in e.sources} == {s for e in batch for s in e.sources}
+        assert len(refused) == sum(rule == "Response A." or not places for rule, places in reply)
+
     def test_rules_of_the_same_text_are_one(self):
         one, other = Entry(SHORT, (SHORT,), ("p1",)), Entry(SHORT.upper(), (BRIEF,), ("p2",))
         assert joined([one, other]) == [Entry(SHORT, (SHORT, BRIEF), ("p1", "p2"))] and joined([one]) == [one]
@@ -126,6 +136,14 @@ class TestMerging:
     def test_a_small_model_is_asked_for_lines(self):
         kept, _, calls = merge("1. The response is brief. [1, 2]\n2. The response is kind. [3]", offers=())
         assert texts(kept) == [BRIEF, KIND] and calls[0].json_schema is None and len(calls[0].messages) == 3
+
+    def test_a_rule_of_the_worked_example_is_none_unless_it_was_there_before(self):
+        copied = "The response names every step."
+        kept, rejects, _ = merge(f"1. {copied} [1, 2]\n2. The response is kind. [3]", offers=())
+        assert texts(kept) == [SHORT, KIND, BRIEF] and "worked_example" in rejects[0].message
+        row = COLLECTED | {"rules": [{"rule": copied, "sources": ["p1"]}, {"rule": SHORT, "sources": ["p2"]}]}
+        kept, rejects, _ = merge(f"1. {copied} [1]\n2. {SHORT} [2]", row=row, offers=())
+        assert texts(kept) == [copied, SHORT] and not rejects
 
     def test_one_rule_is_not_asked_about(self):
         kept, _, calls = merge("", row=many(1))

@@ -7,6 +7,8 @@ import re
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.api import Factor, PrerequisiteError, Reject, RowError, Sample, ScoreRequest, ScoreResult
@@ -77,6 +79,14 @@ class TestScores:
         score = rule_score([1, 0, -1, None], *options)
         assert (score.fraction, score.judged) == (pytest.approx(fraction), judged)
         assert (score.not_applicable, score.unparsable) == (1, 1)
+
+    @given(st.lists(st.sampled_from([1, 0, -1, None])), st.sampled_from(["exclude", "satisfied"]))
+    def test_the_share_lies_in_its_range_and_every_verdict_is_counted_once(self, verdicts, not_applicable):
+        score = rule_score(verdicts, not_applicable, "exclude")
+        applied = sum(v in (0, 1) for v in verdicts)
+        assert applied + score.not_applicable + score.unparsable == len(verdicts)
+        assert score.judged == applied + (score.not_applicable if not_applicable == "satisfied" else 0)
+        assert score.fraction is None if not score.judged else 0 <= score.fraction <= 1
 
     def test_where_no_rule_counts_there_is_no_number(self):
         score = rule_score([-1, None], "exclude", "exclude")

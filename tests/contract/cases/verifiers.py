@@ -16,4 +16,17 @@ CASES = {
             "drop_system": True,
         },
     ),
+    "verify_responses": (
+        {"checks": [{"kind": "length", "most": 3}, {"kind": "regex", "pattern": "Danube"}]},
+        {"id": "r", "response": "The Danube."},
+        None,
+        {
+            "checks": [{"kind": "length", "most": 4}],
+            "prefix": "strict_",
+            "check_reference": True,
+            "reference_column": "trusted",
+            "unmade": "reject",
+            "sandboxes": 2,
+        },
+    ),
 }

@@ -5,11 +5,12 @@ A reply that cannot be read raises `Unusable`, so that the caller asks again. Wh
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.api import Json
+from pipeline.api import Json, canonical_json
 from stages.replies.asking import Unusable
 from stages.replies.fences import FENCE, json_of, unfenced
 from stages.rules.reasoning import split_reasoning
@@ -134,6 +135,11 @@ def _array(reply: str) -> list[Json]:
         value = value["rules"]
     if not isinstance(value, list):
         raise Unusable("the reply is JSON, but neither an array nor an object with the one key 'rules'")
+    try:
+        canonical_json(value)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        raise Unusable("the JSON holds what no row can: NaN, lone surrogates, or lists too deep") from None
     return value
 
 

@@ -91,7 +91,7 @@ def test_labelled_pairs_become_rules_the_rules_are_checked_and_the_kept_ones_sco
     given = [f"stages.scores.with.rules={tmp_path / 'kept.jsonl'}", "stages.scores.with.verdict_from=reply"]
     run = run_recipe("autorule", "--limit", 2, *(a for s in given for a in ("--set", s)))
     scored = rows(run, "scores", tmp_path / "scores.jsonl")
-    assert len(scored) == 8 and all(len(r["verdicts"]) == 1 for r in scored)
+    assert len(scored) == 4 and all(len(r["verdicts"]) == 1 for r in scored)
     assert {(r["score_chosen"], r["score_rejected"]) for r in rows(run, "pairs", tmp_path / "pairs.jsonl")} == {
         (1.0, 0.0)
     }

@@ -116,6 +116,11 @@ class TestRuleReplies:
         with pytest.raises(Unusable):
             parse_rules(reply)
 
+    @pytest.mark.parametrize("reply", ["[NaN]", '["\\ud83d is a face"]', "[1e999]", "[" * 5000 + "]" * 5000])
+    def test_json_that_no_row_can_hold_is_refused(self, reply):
+        with pytest.raises(Unusable):
+            parse_rules(reply)
+
     @pytest.mark.parametrize(
         ("reply", "entries"),
         [

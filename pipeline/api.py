@@ -1,5 +1,6 @@
 """The public surface for authors of stages and engines: everything they may import, and nothing else."""
 
+from pipeline.canonical import canonical_json, derive_seed, digest_of
 from pipeline.engines.base import Engine
 from pipeline.errors import EngineError, PrerequisiteError, RowError, Stopped
 from pipeline.ids import child_id, content_id, lineage_id
@@ -46,9 +47,6 @@ from pipeline.types import (
     ScoreRequest,
     ScoreResult,
     StageConfig,
-    canonical_json,
-    derive_seed,
-    digest_of,
     messages_of,
 )
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
-from pipeline.types import Json, canonical_json
+from pipeline.canonical import canonical_json
+from pipeline.types import Json
 
 
 def _hash(*parts: bytes) -> str:

@@ -13,13 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.canonical import derive_seed
 from pipeline.engines.base import Engine
 from pipeline.engines.scripted import ReplyFunction, ScriptedConfig, ScriptedEngine
 from pipeline.errors import RowError
 from pipeline.prompts import Prompt, load_prompt
 from pipeline.schema import merge, missing_or_unlike
 from pipeline.stage import AnyStage, RowStage, Source, Stage, TableResult, TableStage
-from pipeline.types import Reject, Row, derive_seed
+from pipeline.types import Reject, Row
 
 CAPABILITIES = frozenset({"chat", "score_tokens", "json_schema", "regex", "choice", "embed", "classify", "reward"})
 

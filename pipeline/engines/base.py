@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from pipeline.canonical import digest_of
 from pipeline.types import (
     EngineConfig,
     EngineUse,
@@ -22,7 +23,6 @@ from pipeline.types import (
     PoolResult,
     ScoreRequest,
     ScoreResult,
-    digest_of,
 )
 
 

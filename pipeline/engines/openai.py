@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from pipeline.canonical import derive_seed
 from pipeline.engines.base import Engine
 from pipeline.engines.http.bodies import RESERVED, Bodies
 from pipeline.engines.http.breaker import Breaker
@@ -45,7 +46,6 @@ from pipeline.types import (
     Sample,
     ScoreRequest,
     ScoreResult,
-    derive_seed,
 )
 
 _EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), ExecutionOnly()]

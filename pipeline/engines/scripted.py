@@ -20,6 +20,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pipeline.canonical import digest_of
 from pipeline.engines.base import Engine
 from pipeline.errors import RowError
 from pipeline.types import (
@@ -39,7 +40,6 @@ from pipeline.types import (
     Sample,
     ScoreRequest,
     ScoreResult,
-    digest_of,
 )
 
 ReplyFunction = Callable[[GenRequest, int], str]

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pipeline.canonical import digest_of
 from pipeline.plan.makers import check_makers
 from pipeline.plan.plan import Plan, PlannedStage
 from pipeline.registry import STAGES, registered
 from pipeline.schema import schema_json
 from pipeline.stage import RowStage, Source, TableStage
-from pipeline.types import Json, digest_of
+from pipeline.types import Json
 
 FINGERPRINT_VERSION = 1
 _OWN_DISTRIBUTION = "prefmill"

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+from pipeline.canonical import derive_seed
 from pipeline.errors import RowError
 from pipeline.plan.plan import PlannedStage
 from pipeline.prompts import Prompt
@@ -16,16 +17,7 @@ from pipeline.run.control import EngineSlot, Pacer, StageProgress, StopFlag
 from pipeline.stage import Stage
 from pipeline.store.journal import Journal
 from pipeline.store.usage import Usage, usage_of
-from pipeline.types import (
-    GenRequest,
-    GenResult,
-    Json,
-    PoolRequest,
-    PoolResult,
-    ScoreRequest,
-    ScoreResult,
-    derive_seed,
-)
+from pipeline.types import GenRequest, GenResult, Json, PoolRequest, PoolResult, ScoreRequest, ScoreResult
 
 Result = TypeVar("Result", GenResult, ScoreResult, PoolResult)
 

@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pipeline.canonical import digest_of
 from pipeline.engines.base import Engine
 from pipeline.errors import PipelineError, Stopped
-from pipeline.types import Json, digest_of
+from pipeline.types import Json
 
 log = logging.getLogger("prefmill.run")
 

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.canonical import derive_seed
 from pipeline.errors import CorruptStore, PipelineError, StageBug
 from pipeline.ids import content_id
 from pipeline.plan.plan import PlannedStage
@@ -21,7 +22,7 @@ from pipeline.run.node import Node, RunScope
 from pipeline.stage import Source
 from pipeline.store.commits import CommitRecord
 from pipeline.store.idset import IdSet
-from pipeline.types import Json, Reject, derive_seed
+from pipeline.types import Json, Reject
 
 _MAX_ID = 200
 

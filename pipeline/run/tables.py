@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.canonical import digest_of
 from pipeline.errors import PipelineError, PlanError, StageBug
 from pipeline.plan.plan import PlannedStage
 from pipeline.run.context import JournaledEngine, RunContext
@@ -20,7 +21,7 @@ from pipeline.run.table_books import check_table
 from pipeline.schema import missing_or_unlike
 from pipeline.stage import TableResult, TableStage
 from pipeline.store.commits import CommitRecord
-from pipeline.types import Reject, digest_of
+from pipeline.types import Reject
 
 
 class TableNode(Node):

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.canonical import digest_of
 from pipeline.errors import CorruptStore
 from pipeline.plan.plan import Plan
 from pipeline.stage import Source
 from pipeline.store.run_store import StageStore
-from pipeline.types import digest_of
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pipeline.canonical import canonical_json
 from pipeline.errors import EngineError
 from pipeline.store.files import make_folder, put_if_absent, write_failed
-from pipeline.types import Json, canonical_json
+from pipeline.types import Json
 
 _CLAIM = re.compile(r"part-(\d{5,})\.a(\d+)\.json")
 BEAT_SECONDS = 15.0

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pipeline.canonical import canonical_json, digest_of
 from pipeline.errors import CorruptStore
 from pipeline.store.files import put_if_absent
 from pipeline.store.shards import FileRef
 from pipeline.store.usage import Usage
-from pipeline.types import Json, canonical_json, digest_of
+from pipeline.types import Json
 
 _RECORD = re.compile(r"part-(\d{5,})(?:\.g(\d+))?\.json")
 RECORD_VERSION = 1

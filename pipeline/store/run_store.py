@@ -22,13 +22,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline.canonical import canonical_json, digest_of
 from pipeline.errors import CorruptStore, PipelineError, ResumeError
 from pipeline.plan.fingerprint import Fingerprint, changes
 from pipeline.store.commits import CommitRecord, commit, current_records, read_record, record_name, record_names
 from pipeline.store.files import make_folder, put_if_absent, replace_file
 from pipeline.store.journal import Journal
 from pipeline.store.shards import FileRef, read_shard, write_shard
-from pipeline.types import Json, canonical_json, digest_of
+from pipeline.types import Json
 
 PLAN_VERSION = 1
 _JOURNAL = re.compile(r"part-(\d{5,})(?:\.g(\d+))?-")

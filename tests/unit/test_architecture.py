@@ -12,6 +12,7 @@ FILES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "stages").rglob("*.
 CONTRACT = {
     "sandbox",
     "api",
+    "canonical",
     "errors",
     "ids",
     "intervals",

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipeline.canonical import canonical_json, derive_seed, digest_of
 from pipeline.types import (
     ExecutionOnly,
     GenRequest,
@@ -20,9 +21,6 @@ from pipeline.types import (
     ScoreRequest,
     ScoreResult,
     StageConfig,
-    canonical_json,
-    derive_seed,
-    digest_of,
     messages_of,
 )
 

@@ -161,6 +161,6 @@ def test_a_request_known_to_have_killed_twice_is_asked_alone_and_not_refused(loo
 
 
 def one_key(request):
-    from pipeline.types import digest_of
+    from pipeline.canonical import digest_of
 
     return digest_of(["generate", request.to_json()])[:32]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.types import derive_seed
+from pipeline.canonical import derive_seed
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.canonical import derive_seed
 from pipeline.engines.vllm.scoring import Ask, Ids, Scorer
-from pipeline.types import GenRequest, Sample, derive_seed
+from pipeline.types import GenRequest, Sample
 
 if TYPE_CHECKING:
     from pipeline.engines.local.formatting import TextFormat

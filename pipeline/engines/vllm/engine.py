@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from pipeline.canonical import digest_of
 from pipeline.engines.base import Engine, ModelAddress
 from pipeline.engines.local.address import ModelFiles, chat_template_digest, content_digest, resolve
 from pipeline.engines.local.folders import written_folder
@@ -45,7 +46,6 @@ from pipeline.types import (
     PoolResult,
     ScoreRequest,
     ScoreResult,
-    digest_of,
 )
 
 _POOLS = {"embed": EMBED, "classify": CLASSIFY, "reward": REWARD}

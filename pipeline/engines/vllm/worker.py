@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipeline.canonical import derive_seed
 from pipeline.engines.together import all_or_first_error
 from pipeline.engines.vllm.counters import Counters
 from pipeline.errors import RowError
@@ -24,7 +25,6 @@ from pipeline.types import (
     Sample,
     ScoreRequest,
     ScoreResult,
-    derive_seed,
 )
 
 if TYPE_CHECKING:

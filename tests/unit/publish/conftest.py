@@ -9,13 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline.canonical import digest_of
 from pipeline.plan.fingerprint import Fingerprint
 from pipeline.run.books import rejects_table
 from pipeline.schema import MESSAGES, columns, schema_json
 from pipeline.store.commits import CommitRecord
 from pipeline.store.manifest import RunView, open_run
 from pipeline.store.run_store import RunStore
-from pipeline.types import Reject, digest_of
+from pipeline.types import Reject
 
 SHARDS = 3
 PROMPTS = 12

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.canonical import canonical_json
 from pipeline.errors import PlanError, PrerequisiteError, StageBug
 from pipeline.publish.stage_reports import CommittedBooks, stage_reports
 from pipeline.registry import STAGES, stage_class
 from pipeline.schema import columns
-from pipeline.types import Reject, canonical_json
+from pipeline.types import Reject
 from tests.support import plug_in
 
 PLUG = '''
@@ -74,18 +75,19 @@ def add_counted(builder, shards, rejects=None, **changes):
 
 
 def only_table(view):
-    return stage_reports(view)["counted"][0]
+    return stage_reports(view, "counted")["counted"][0]
 
 
 def test_a_report_sees_rows_rejects_and_input(builder):
     add_counted(builder, [rows("p", 4), rows("q", 3), rows("r", 4)], [[], [lost("q3")], []])
-    tables = stage_reports(builder.write())["counted"]
+    tables = stage_reports(builder.write(), "counted")["counted"]
     assert tables[0].rows == ((12, 11, 11, 12, [("q3", "odd", "own.odd")]),)
     assert (tables[0].title, tables[0].note, tables[1].rows) == ("prompts", "a note", (("own.odd", 1),))
 
 
 def test_a_stage_without_a_report_is_left_out(builder):
-    assert "prompts" not in stage_reports(builder.write()) and "reward" not in stage_reports(builder.write())
+    view = builder.write()
+    assert stage_reports(view, "prompts") == {} and stage_reports(view, "responses") == {}
 
 
 def test_input_of_an_unfinished_stage_is_what_its_committed_shards_were_made_from(builder):
@@ -112,7 +114,7 @@ def test_a_source_has_no_input(view):
 def test_one_stage_may_be_asked_for(builder):
     add_counted(builder, [rows("p", 12)])
     view = builder.write()
-    assert list(stage_reports(view, "counted")) == ["counted"] and stage_reports(view, "reward") == {}
+    assert list(stage_reports(view, "counted")) == ["counted"] and stage_reports(view, "responses") == {}
 
 
 def test_a_stage_that_is_not_there_is_named_with_those_that_are(view):
@@ -123,19 +125,19 @@ def test_a_stage_that_is_not_there_is_named_with_those_that_are(view):
 def test_rows_of_another_version_are_not_counted_by_this_one(builder):
     add_counted(builder, [rows("p", 12)], version=1)
     with pytest.raises(PrerequisiteError, match="run as version 1 of 'own_count'; version 2 is installed"):
-        stage_reports(builder.write())
+        stage_reports(builder.write(), "counted")
 
 
 def test_a_stage_that_is_not_installed_is_named(builder):
     add_counted(builder, [rows("p", 12)], use="own_gone")
     with pytest.raises(PlanError, match="own_gone"):
-        stage_reports(builder.write())
+        stage_reports(builder.write(), "counted")
 
 
 def test_a_report_that_fails_is_a_bug_of_its_stage(builder):
     add_counted(builder, [rows("p", 12)], use="own_fails")
     with pytest.raises(StageBug, match=r"report of stage 'counted' \(own_fails\) raised ZeroDivisionError"):
-        stage_reports(builder.write())
+        stage_reports(builder.write(), "counted")
 
 
 @pytest.mark.parametrize("name", CASES)

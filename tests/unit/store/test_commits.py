@@ -8,11 +8,11 @@ import json
 import pyarrow as pa
 import pytest
 
+from pipeline.canonical import digest_of
 from pipeline.errors import CorruptStore, ResumeError
 from pipeline.plan.fingerprint import Fingerprint
 from pipeline.store.commits import EMPTY, CommitRecord, commit, current_records, read_record, record_name
 from pipeline.store.run_store import RunStore, StageStore, differences, refuse_changes
-from pipeline.types import digest_of
 
 PRINT, OTHER = "a" * 64, "b" * 64
 

@@ -27,8 +27,8 @@ def test_columns_follow_the_stages(tmp_path):
     plan = planned(tmp_path, pair_recipe())
     made = {i: s.schema_out.names for i, s in plan.stages.items()}
     assert made["prompts"] == ["id", "prompt"] and made["responses"][:3] == ["id", "prompt", "parent_id"]
-    added = ["weak_logprob", "weak_logprob_tokens", "weak_logprob_model", "weak_logprob_reused"]
-    assert made["weak_lp"] == [*made["strong_lp"], *added]
+    beside = ("tokens", "model", "tokenizer", "eos", "prompt", "reused")
+    assert made["weak_lp"] == [*made["strong_lp"], "weak_logprob", *(f"weak_logprob_{what}" for what in beside)]
     assert made["pairs"][0] == "id" and "response" not in made["pairs"]
     assert plan.stages["reward"].schema_in == plan.stages["weak_lp"].schema_out
 
@@ -153,10 +153,10 @@ def test_equal_recipes_give_equal_fingerprints_wherever_they_lie(tmp_path):
 
 def test_a_change_reaches_everything_after_it_and_is_told_once(tmp_path):
     before = fingerprint_plan(planned(tmp_path, pair_recipe()))
-    after = fingerprint_plan(planned(tmp_path, changed(pair_recipe(), "stages.weak_lp.with.include_eos", False)))
+    after = fingerprint_plan(planned(tmp_path, changed(pair_recipe(), "stages.weak_lp.with.reuse", False)))
     assert [i for i in before if before[i].digest != after[i].digest] == ["weak_lp", "reward", "pairs"]
     assert [str(c) for c in changes(before["weak_lp"].document, after["weak_lp"].document)] == [
-        "config.include_eos (True -> False)"
+        "config.reuse (True -> False)"
     ]
     assert changes(before["reward"].document, after["reward"].document) == []
 

@@ -24,14 +24,17 @@ from pipeline.api import (
     Message,
     PoolRequest,
     Reject,
+    ReportTable,
     Row,
     RowError,
     RowStage,
+    StageBooks,
     StageConfig,
     StageContext,
     columns,
     messages_of,
 )
+from stages.annotation.reward_report import reward_table
 
 
 class ScoreRewardConfig(StageConfig):
@@ -104,6 +107,10 @@ class ScoreReward(RowStage):
         if not messages:
             raise RowError("reward.empty_prompt", "the prompt has system turns only, and drop_system leaves them out")
         return messages
+
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Tell how rewards spread, over all and within a prompt."""
+        return [reward_table(books.rows(("prompt", self.config.column)))]
 
     async def _heads(self, engine: BoundEngine, prompt: tuple[Message, ...], response: str) -> tuple[float, ...]:
         answer: Message = {"role": "assistant", "content": response}

@@ -22,13 +22,16 @@ from pipeline.api import (
     Json,
     PrerequisiteError,
     Reject,
+    ReportTable,
     Row,
     RowError,
     RowStage,
+    StageBooks,
     StageConfig,
     StageContext,
     columns,
 )
+from stages.verification.check_report import check_table
 from stages.verification.instruction_lists import InstructionsCheck
 from stages.verification.judging import Check, Checker
 from stages.verification.maths import MathCheck, as_response
@@ -137,6 +140,10 @@ class VerifyResponses(RowStage):
         if self.config.unmade == "reject" and any(v.passed is None for v in verdicts):
             return [Reject({**row, **new}, "verify.no_verdict", "; ".join(self._notes(verdicts, None)))]
         return [{**row, **new}]
+
+    def report(self, books: StageBooks) -> Sequence[ReportTable]:
+        """Tell how often each check passed, failed, or had no verdict."""
+        return [check_table(books.rows([self.config.prefix + n for n in ("check_names", "check_passed")]))]
 
     async def _trust(self, checker: Checker, row: Row, secret: str) -> None:
         """Reject the row if what is trusted does not pass; null does not pass."""

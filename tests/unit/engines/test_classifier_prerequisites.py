@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from pipeline.engines.classifier import ClassifierConfig, ClassifierEngine
+from pipeline.engines.vllm.config import VllmConfig
+from pipeline.engines.vllm.engine import VllmEngine
 from pipeline.errors import EngineError, PrerequisiteError
 from pipeline.types import CLASSIFY, EMBED, REWARD, PoolRequest, messages_of
 from tests.unit.engines.test_classifier import chat, pooled
 from tests.unit.engines.tiny_models import SMALL, byte_tokenizer, debertas, decoder, encoder, save, seeded
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def engine(**options):
@@ -134,3 +141,32 @@ def test_fields_that_came_later_appear_in_a_journal_only_where_set():
     assert PoolRequest("embed", text="x").to_json() == {"task": "embed", "messages": None, "text": "x"}
     assert PoolRequest("reward", text="x", text_pair="y").to_json()["text_pair"] == "y"
     assert PoolRequest("classify", messages_of("Hi"), candidates=("a", "b")).to_json()["candidates"] == ["a", "b"]
+
+
+IN_ANOTHER_PROCESS = """
+import sys
+from pipeline.types import PoolRequest
+from tests.unit.engines.test_classifier import chat, pooled
+[result] = pooled("owner/name", PoolRequest("reward", chat("Yes.")), revision="a" * 40)
+print(*result.values)
+"""
+
+
+def test_a_model_of_the_hub_is_read_from_its_cache_at_the_pinned_commit(tmp_path):
+    folder = decoder(tmp_path / "hub/models--owner--name/snapshots" / ("a" * 40))
+    [here] = pooled(folder, PoolRequest("reward", chat("Yes.")))
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", IN_ANOTHER_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(here.values[0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [PoolRequest("reward", text="a", text_pair="b"), PoolRequest("reward", messages_of("Hi"), candidates=("a", "b"))],
+)
+def test_vllm_names_this_engine_where_it_is_asked_for_a_pair(asked):
+    one = VllmEngine(VllmConfig(model="m", task="reward"))
+    with pytest.raises(EngineError, match="bind an engine of kind 'classifier'"):
+        asyncio.run(one.pool(asked))

@@ -3,13 +3,15 @@
 import asyncio
 import math
 
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipeline.api import EngineError, PoolResult, RowError, messages_of
+from pipeline.api import MESSAGES, EngineError, PoolResult, RowError, messages_of
 from pipeline.testing import process_row, raises_row_error, scripted_engine
 from stages.annotation.rank_pair import rank_pair
 from stages.annotation.score_reward import ScoreReward, ScoreRewardConfig, as_text, reward_of
+from tests.unit.stages.books_in_memory import BooksInMemory
 
 PROMPT = messages_of([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name a river."}])
 ROW = {"id": "r", "prompt": list(PROMPT), "response": "The Danube."}
@@ -124,3 +126,17 @@ def test_a_pair_is_ranked_in_the_order_given():
 @pytest.mark.parametrize("values", [(), (0.2, 0.8), (math.nan,), (1.2,)])
 def test_a_ranker_that_gives_no_probability_is_refused(values):
     raises_row_error("rank.unreadable", lambda: asyncio.run(rank_pair(engine_that_gives(*values), PROMPT, "a", "b")))
+
+
+def reported(*rows):
+    stage = ScoreReward(ScoreRewardConfig())
+    schema = pa.schema([("prompt", MESSAGES), ("reward", pa.float64())])
+    table = pa.Table.from_pylist([{"prompt": list(messages_of(p)), "reward": r} for p, r in rows], schema)
+    [told] = stage.report(BooksInMemory(len(rows), table))
+    return told.rows
+
+
+def test_the_report_tells_how_rewards_spread_over_all_and_within_a_prompt():
+    [line] = reported(("a", 1.0), ("a", 3.0), ("b", 8.0))
+    assert line == (3, 4.0, 2.9439, 1.0, 3.0, 8.0, 1.0)
+    assert reported(("a", 1.0))[0][-1] is None and reported() == ()

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from stages.verification.verify_responses import (
     fraction_passed,
     weighted_mean,
 )
+from tests.unit.stages.books_in_memory import BooksInMemory
 
 SHORT = {"kind": "length", "most": 3}
 COLUMN_OF_EACH = {
@@ -220,3 +222,22 @@ def walled():
         need_walls()
     except PrerequisiteError as e:
         pytest.skip(str(e))
+
+
+def test_the_report_counts_verdicts_of_each_check():
+    checks = stage(SHORT, {"kind": "regex", "pattern_column": "expression", "name": "pattern"})
+    rows = [{"id": str(i), "response": "a", "expression": e} for i, e in enumerate(("a", "b", "("))]
+    made = [row for r in rows for row in process_row(checks, r)]
+    table = pa.Table.from_pylist([{n: row[n] for n in checks.outputs.names} for row in made], checks.outputs)
+    [told] = checks.report(BooksInMemory(3, table))
+    assert told.rows == (
+        ("length", 3, 0, 0, 1.0, "0.439 to 1.000"),
+        ("pattern", 1, 1, 1, 0.5, "0.095 to 0.905"),
+    )
+
+
+def test_the_report_of_a_check_without_any_verdict_has_no_share():
+    checks = stage({"kind": "regex", "pattern_column": "expression"})
+    [made] = process_row(checks, {"id": "r", "response": "a", "expression": "("})
+    table = pa.Table.from_pylist([{n: made[n] for n in checks.outputs.names}], checks.outputs)
+    assert checks.report(BooksInMemory(1, table))[0].rows == (("regex", 0, 0, 1, None, None),)

@@ -18,7 +18,7 @@ Polarity = Literal["positive", "negative"]
 _LABEL = re.compile(r"[\W_]*(?:judge?ment|critique|verdict|faults?)[\W_]*:[*_\s]*", re.IGNORECASE)
 _PERFECT = re.compile(r"[\W_]*perfect(?!\w)[\W_]*", re.IGNORECASE)
 _BUT = re.compile(r"(?:but|except|apart from|aside from|however|although|though|save for)\b", re.IGNORECASE)
-_QUOTATION = re.compile(r"^\W*(?:BEGIN|END) [\w ]{0,40}[0-9a-f]{8,}\W*$", re.IGNORECASE | re.MULTILINE)
+_QUOTATION = re.compile(r"^[^\w\n]*(?:BEGIN|END) [\w ]{0,40}[0-9a-f]{8,}[^\w\n]*$", re.IGNORECASE | re.MULTILINE)
 _NO_FAULT = re.compile(
     r"(?:i (?:can )?(?:find|found|see) |there (?:are|is|were) )?"
     r"no(?:ne|thing(?: is wrong)?| (?:\w+ )?(?:faults?|errors?|mistakes?|issues?|problems?|flaws?))"

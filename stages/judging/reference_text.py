@@ -30,7 +30,7 @@ def relevant_window(text: str, question: str, limit: int) -> tuple[str, bool]:
     """
     if len(text) <= limit:
         return text, False
-    spans = _sentences(text, limit)
+    spans = _sentences(text, limit) or [(0, limit)]
     values = _values([text[start:end] for start, end in spans], question)
     best, at, total, last = -1.0, (0, 0), 0.0, 0
     for first, (start, _) in enumerate(spans):

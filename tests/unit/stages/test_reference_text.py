@@ -36,6 +36,10 @@ def test_of_two_equal_parts_the_first_is_shown():
     assert relevant_window(text, "dried beans", 60)[0] == f"First. {ANSWER}"
 
 
+def test_a_text_without_a_sentence_is_cut_at_the_limit():
+    assert relevant_window("\n" * 100, "beans", 10) == ("\n" * 10, True)
+
+
 @pytest.mark.parametrize("limit", [1, 7, 50])
 def test_a_sentence_longer_than_the_limit_is_split(limit):
     shown, cut = relevant_window("x" * 300 + " beans", "beans", limit)

@@ -74,7 +74,7 @@ class ScoreReward(RowStage):
     """
 
     name: ClassVar[str] = "score_reward"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 1
     config_type: ClassVar[type[StageConfig]] = ScoreRewardConfig
 
     inputs = columns(prompt=MESSAGES, response=str)

@@ -1,7 +1,7 @@
 """Run a check in a process of its own that is ended when it takes too long, and started again for the next one.
 
-One request at a time; the process ends with its owner. What is run, and how time is measured, is said in
-`bounded_worker.py`.
+One request at a time, in a thread of its own; the process ends with its owner. What is run, and how time is measured,
+is said in `bounded_worker.py`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline.api import EngineError
@@ -31,7 +33,7 @@ class BoundedWorker:
         """Start nothing yet."""
         self._process: subprocess.Popen[str] | None = None
         self._end: weakref.finalize[Any, Any] | None = None
-        self._turn = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "prefmill-checks")
 
     async def ask(self, function: str, arguments: dict[str, Any], cpu_s: float) -> Verdict:
         """Return the verdict of a function of `bounded_worker.FUNCTIONS`; one without an answer if time runs out.
@@ -39,7 +41,8 @@ class BoundedWorker:
         Raises:
             EngineError: the process cannot be started.
         """
-        return await asyncio.to_thread(self._ask, function, arguments, cpu_s)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._ask, function, arguments, cpu_s)
 
     def close(self) -> None:
         """End the process; safe to call twice."""
@@ -48,22 +51,26 @@ class BoundedWorker:
             end()
 
     def _ask(self, function: str, arguments: dict[str, Any], cpu_s: float) -> Verdict:
-        with self._turn:
-            process = self._running() or self._start()
-            assert process.stdin is not None
+        process = self._running() or self._start()
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it ended this instant; the line that does not come tells
             process.stdin.write(json.dumps({"function": function, "arguments": arguments, "cpu_s": cpu_s}) + "\n")
             process.stdin.flush()
-            if self._line(process, LOADING_S) != "loaded\n":
-                self.close()
-                raise EngineError(
-                    f"the process for checks of kind '{function}' did not start; is its package installed?"
-                )
-            reply = self._line(process, cpu_s * WALL_FACTOR)
-            if not reply.endswith("\n"):
-                self.close()
-                return judged(None, f"not decided within {cpu_s:g} s")
-            found = json.loads(reply)
-            return judged(found["passed"], found["note"])
+        if self._line(process, LOADING_S) != "loaded\n":
+            self.close()
+            raise EngineError(f"the process for checks of kind '{function}' did not start; is its package installed?")
+        reply = self._line(process, cpu_s * WALL_FACTOR)
+        if not reply.endswith("\n"):
+            self.close()
+            return judged(None, self._why_none(process.returncode, cpu_s))
+        found = json.loads(reply)
+        return judged(found["passed"], found["note"])
+
+    @staticmethod
+    def _why_none(status: int, cpu_s: float) -> str:
+        """Return why there is no answer: the limit, or whatever else ended the process with a status."""
+        in_time = -status not in (signal.SIGPROF, signal.SIGKILL)
+        return f"not decided: its process ended with {status}" if in_time else f"not decided within {cpu_s:g} s"
 
     def _running(self) -> subprocess.Popen[str] | None:
         if self._process is not None and self._process.poll() is not None:

@@ -83,7 +83,7 @@ class VerifyResponses(RowStage):
     """
 
     name: ClassVar[str] = "verify_responses"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 1
     config_type: ClassVar[type[StageConfig]] = VerifyResponsesConfig
 
     config: VerifyResponsesConfig

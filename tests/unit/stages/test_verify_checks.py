@@ -215,6 +215,11 @@ def test_a_process_that_ended_meanwhile_is_started_again():
     assert first.passed and second.passed
 
 
+def test_a_process_that_ends_otherwise_says_with_what():
+    assert BoundedWorker._why_none(1, 2.0) == "not decided: its process ended with 1"
+    assert BoundedWorker._why_none(-9, 2.0) == BoundedWorker._why_none(-27, 2.0) == "not decided within 2 s"
+
+
 def test_a_check_that_the_process_does_not_know_ends_the_run():
     with pytest.raises(EngineError, match="kind 'no such check' did not start"):
         asked(("no such check", {}, 1.0))

@@ -86,7 +86,8 @@ def test_no_shipped_template_holds_an_item_of_the_real_benchmarks():
     named = [
         {"name": path, "path": path, "columns": columns} for path, columns in REAL.items() if (SHARED / path).exists()
     ]
-    found = check(rows_of(), SHARED, named)
+    sentences = [row for row in rows_of() if len(row["text"].split()) > 1]  # a grade in an example is no test item
+    found = check(sentences, SHARED, named)
     assert len(named) >= 2 and not found
 
 

@@ -170,7 +170,8 @@ class DensityRatio(TableStage):
         above, below = self.config.numerator, self.config.denominator
         tokenizers = _unlike(table, f"{above}_tokenizer", f"{below}_tokenizer")
         figures = [_floats(table, name) for name in (above, below)]
-        counts = [*self._sizes(table), *(_floats(table, n) for n in self.inputs.names if n.endswith("_tokens"))]
+        needed = [n for n in (f"{above}_tokens", f"{below}_tokens") if n in self.inputs.names]
+        counts = [*self._sizes(table), *(_floats(table, name) for name in needed)]
         where = {
             "density.nonfinite": ~np.logical_and.reduce([np.isfinite(f) for f in figures + counts]),
             "density.empty": np.logical_or.reduce([c <= 0 for c in counts]),

@@ -10,7 +10,7 @@ from pydantic import Field
 from stages.verification.sandbox import Limits
 from stages.verification.verdicts import NAME, CheckOptions
 
-_BLOCK = re.compile(r"^[ \t]*```[ \t]*([A-Za-z0-9_+-]*)[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"[ \t]*```[ \t]*([A-Za-z0-9_+-]*)[^`]*")
 _PYTHON = ("python", "py", "python3")
 
 
@@ -42,8 +42,28 @@ class CodeCheck(CheckOptions):
 
 def code_of(response: str, block: str, bare: bool) -> str | None:
     """Return the Python of a response; None if it has none."""
-    found = [(mark.lower(), text) for mark, text in _BLOCK.findall(response)]
+    found = blocks_of(response)
     marked = [text for mark, text in found if mark in _PYTHON] or [text for mark, text in found if not mark]
     if marked:
         return "\n".join(marked) if block == "joined" else marked[-1 if block == "last" else 0]
     return response if bare and not found and response.strip() else None
+
+
+def blocks_of(response: str) -> list[tuple[str, str]]:
+    """Return the fenced blocks of a response: the mark behind the opening fence in lower case, and the text.
+
+    Read line by line, so that a response of nothing but fences takes no longer than another. A block that is not
+    closed is none.
+    """
+    blocks: list[tuple[str, str]] = []
+    mark: str | None = None
+    lines: list[str] = []
+    for line in response.splitlines(keepends=True):
+        if mark is not None and line.strip() == "```":
+            blocks.append((mark, "".join(lines)))
+            mark = None
+        elif mark is not None:
+            lines.append(line)
+        elif fence := _FENCE.fullmatch(line.rstrip("\r\n")):
+            mark, lines = fence[1].lower(), []
+    return blocks

@@ -184,7 +184,7 @@ CHECKS: dict[str, Callable[[str, Arguments], Followed]] = {
     "length_constraints:number_words": lambda t, a: holds(count_words(t), a, "num_words"),
     "length_constraints:nth_paragraph_first_word": nth_paragraph_begins,
     "detectable_content:number_placeholders": lambda t, a: (
-        len(re.findall(r"\[[^\]\n]*\]", t)) >= number_of(a, "num_placeholders")
+        len(re.findall(r"\[[^\[\]\n]*\]", t)) >= number_of(a, "num_placeholders")
     ),
     "detectable_content:postscript": has_postscript,
     "detectable_format:number_bullet_lists": lambda t, a: count_bullets(t) == number_of(a, "num_bullets"),

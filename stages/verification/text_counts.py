@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 _WORD = re.compile(r"\w+")
-_END = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]*_]*(?=\s|\Z)|[\u3002\uff01\uff1f\u0964]+")
+_END = re.compile(r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]*_]*+(?=\s|\Z)|[\u3002\uff01\uff1f\u0964]++")
 _LAST_WORD = re.compile(r"(\S+)\Z")
 _TEXT = """
     mr mrs ms dr prof sr jr st mt rev gen col lt capt sgt vs etc e.g i.e cf approx vol pp inc ltd dept fig al

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.api import PrerequisiteError
 from stages.verification import sandbox_launcher
-from stages.verification.code_checks import CodeCheck, code_of
+from stages.verification.code_checks import CodeCheck, blocks_of, code_of
 from stages.verification.sandbox import Limits, need_pass, need_walls, read_answer, run_code, verdict_of
 
 LIMITS = Limits(cpu_s=1, wall_s=20.0, memory_mb=256, disk_mb=8)
@@ -179,6 +179,15 @@ def test_the_code_of_a_response_is_in_its_blocks():
     assert code_of(BLOCKS, "joined", False) == "a = 1\n\nb = 2\n"
     assert code_of("```\nc = 3\n```", "last", False) == "c = 3\n"
     assert code_of("```sh\nls\n```", "last", True) is None
+
+
+def test_blocks_are_read_line_by_line():
+    assert blocks_of("```Python title\na\n```\n``` sh\nb\n```\r\n```py\nnot closed") == [
+        ("python", "a\n"),
+        ("sh", "b\n"),
+    ]
+    assert blocks_of("```x `y`\na\n```\nb\n```") == [("", "b\n")]
+    assert blocks_of("```x\n" * 20_000) == []
 
 
 def test_a_response_without_a_block_is_code_only_where_the_recipe_says_so():

@@ -1,6 +1,7 @@
 """IFEval's instructions: for each a text that follows it and one that does not; what cannot be told; both modes."""
 
 import json
+import time
 
 import pytest
 from pydantic import ValidationError
@@ -210,6 +211,16 @@ def test_instructions_of_the_recipe_are_checked_when_it_is_read():
 )
 def test_sentences_are_counted_by_rules(text, count):
     assert count_sentences(text) == count
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "." * 100_000 + "x", "*" * 100_000, "<<" * 50_000, "\n" * 100_000])
+def test_a_text_made_to_take_long_takes_no_longer(text):
+    given = {"num_placeholders": 1, "num_sentences": 2, "relation": "at least", "num_highlights": 1, "num_bullets": 1}
+    names = ["detectable_content:number_placeholders", "length_constraints:number_sentences", "detectable_format:title"]
+    names += ["detectable_format:number_highlighted_sections", "detectable_format:number_bullet_lists"]
+    start = time.process_time()
+    assert not any(CHECKS[name](text, given) for name in names)
+    assert time.process_time() - start < 2
 
 
 def test_words_and_paragraphs_are_counted():

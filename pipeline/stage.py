@@ -243,6 +243,11 @@ class Source(Stage):
 
     lineage: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def needs_network(self) -> bool:
+        """Return whether reading its rows asks another machine; then they are not counted for a plan."""
+        return False
+
     @abstractmethod
     def partitions(self) -> Sequence[str]:
         """Return stable names of independent parts, in order."""

@@ -31,7 +31,7 @@ def show_costs(plan: Plan, request: RunRequest, probe: int | None) -> None:
         rows.append([cost.stage_id, f"{cost.role}={cost.engine}", number, cost.calls.formula])
     print_table(["stage", "engine", "requests", "as"], rows)
     for source, count in counts.items():
-        known = f"over {_COUNTED_ROWS:,} rows, not counted further" if count is None else f"{count:,} rows"
+        known = "not counted (from the hub, or too many)" if count is None else f"{count:,} rows"
         typer.echo(f"{source}: {known}")
     if probe is not None:
         _show_probe(plan, counts, request, probe)

@@ -43,13 +43,15 @@ def count_rows(plan: Plan, limit: int | None = None, most: int | None = None) ->
     Args:
         plan: the checked plan.
         limit: most rows that the run takes from each source.
-        most: give up beyond that many rows and return None for the source; None to count all.
+        most: give up beyond that many rows, and before a source that needs the network, and return None for it; None
+            to count all.
 
     Raises:
         PrerequisiteError: if an input is missing.
         StageBug: if a source breaks.
     """
-    return {p.id: _count(p.stage, limit, most) for p in plan.stages.values() if isinstance(p.stage, Source)}
+    sources = {p.id: p.stage for p in plan.stages.values() if isinstance(p.stage, Source)}
+    return {i: None if most is not None and s.needs_network else _count(s, limit, most) for i, s in sources.items()}
 
 
 def _count(source: Source, limit: int | None, most: int | None) -> int | None:

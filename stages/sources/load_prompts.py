@@ -101,6 +101,11 @@ class LoadPrompts(Source):
         ids: dict[str, Any] = {} if config.id_column is None else {"id": str}
         self.outputs = pa.schema([*columns(**ids, prompt=MESSAGES), *self._kept])
 
+    @property
+    def needs_network(self) -> bool:
+        """Return whether the rows come from the hub."""
+        return self.config.dataset is not None
+
     def partitions(self) -> Sequence[str]:
         """Return the names of the files, or of the split."""
         return [self._split] if self.config.dataset else [f.name for f in self._files()]

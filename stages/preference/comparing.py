@@ -1,7 +1,7 @@
 """Ask which of two responses is better, in the order in which they are given: a judge, or a pair ranker.
 
-A comparison that gives nothing usable is None and is left to the caller; only faults of the engine itself go on. Knows
-two texts and their prompt; knows nothing about matrices or brackets.
+A comparison that gives nothing usable is `Unknown` and is left to the caller; only faults of the engine itself go on.
+Knows two texts and their prompt; knows nothing about matrices or brackets.
 """
 
 from __future__ import annotations
@@ -57,6 +57,13 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """A comparison without a usable answer, and why it has none."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeOptions:
     """How a judge is asked; see the options of `rate_preferences`."""
 
@@ -75,8 +82,8 @@ class Comparer(Protocol):
     cut: bool
     """Whether something was left out of what was shown so far."""
 
-    async def compare(self, first: Candidate, second: Candidate) -> Comparison | None:
-        """Return how far the first is better, or None if there is no usable answer."""
+    async def compare(self, first: Candidate, second: Candidate) -> Comparison | Unknown:
+        """Return how far the first is better, or why there is no usable answer."""
 
 
 class Judge:
@@ -98,7 +105,7 @@ class Judge:
         self._messages = messages_of(prompt)  # type: ignore[arg-type]
         self.cut = False
 
-    async def compare(self, first: Candidate, second: Candidate) -> Comparison | None:
+    async def compare(self, first: Candidate, second: Candidate) -> Comparison | Unknown:
         """Ask for one order of two responses."""
         name, options = f"{first.id}\0{second.id}", self._options
         reasoned = options.verdict == "reasoned"
@@ -113,8 +120,10 @@ class Judge:
             how = Asking(self._engine, options.temperature, options.max_tokens, options.attempts, "preference", schema)
             answer = await ask(how, messages, lambda attempt: self._ctx.seed(name, attempt), parse)
             return Comparison(answer.parsed, answer.text)
-        except (RowError, Unusable):
-            return None
+        except RowError as e:
+            return Unknown(f"{e.code}: {e.message}")
+        except Unusable as e:
+            return Unknown(str(e))
 
     def _render(self, first: Candidate, second: Candidate, form: str) -> tuple[Message, ...]:
         options, seed = self._options, self._ctx.seed(f"{first.id}\0{second.id}", _QUOTING)
@@ -151,7 +160,7 @@ class Judge:
 
 
 class Ranker:
-    """A pair ranker or a reward model, by `rank_pair`."""
+    """A pair ranker, by `rank_pair`."""
 
     cut = False
 
@@ -160,13 +169,13 @@ class Ranker:
         self._engine = ctx.engine("ranker")
         self._messages = messages_of(prompt)  # type: ignore[arg-type]
 
-    async def compare(self, first: Candidate, second: Candidate) -> Comparison | None:
+    async def compare(self, first: Candidate, second: Candidate) -> Comparison | Unknown:
         """Rank one order of two responses."""
         try:
             share = await rank_pair(self._engine, self._messages, first.text, second.text)
-        except RowError:
-            return None
-        return Comparison(share, repr(share)) if 0.0 <= share <= 1.0 else None
+        except RowError as e:
+            return Unknown(f"{e.code}: {e.message}")
+        return Comparison(share, repr(share))
 
 
 def _soft(logprobs: Sequence[float]) -> Comparison:

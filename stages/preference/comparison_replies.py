@@ -19,6 +19,8 @@ _MARKS = "*_`\"'“”‘’"
 _WORD = r"(?:the[ \t]+)?(first|second|tie)(?:[ \t]+(?:response|answer|one))?(?:[ \t]+is[ \t]+better)?[ \t]*[.!]?"
 _ALONE = re.compile(rf"(?:(?:better|verdict|answer|winner)[ \t]*:[ \t]*)?{_WORD}", re.IGNORECASE)
 _LABELLED = re.compile(rf"[ \t>#-]*(?:better|verdict)[ \t]*:[ \t]*{_WORD}", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9.]+(?:e-[0-9]+)?")
+_NUMBERS = re.compile(r"\[[-0-9.e, ]+\]")
 
 
 def words(ties: bool) -> tuple[str, ...]:
@@ -91,12 +93,14 @@ def share_of_raw(raw: str, ties: bool = True) -> float:
     Raises:
         Unusable: if it is no verdict.
     """
-    text = unfenced(raw)
-    if text.startswith("["):
-        return share_of_choices(json.loads(text))
-    if re.fullmatch(r"[0-9.e+-]+", text):
-        return float(text)
-    return parse_reasoned(raw, ties) if "better" in text.lower() or text.startswith("{") else parse_word(raw, ties)
+    if _NUMBER.fullmatch(raw):
+        return float(raw)
+    if _NUMBERS.fullmatch(raw):
+        return share_of_choices(json.loads(raw))
+    try:
+        return parse_word(raw, ties)
+    except Unusable:
+        return parse_reasoned(raw, ties)
 
 
 def _share(word: str, ties: bool) -> float:

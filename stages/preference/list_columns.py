@@ -38,9 +38,32 @@ def refuse_taken(options: Mapping[str, Mapping[str, ColumnType]], taken: set[str
         taken |= set(named)
 
 
+def read_with(base: pa.Schema, *further: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Return the columns of `base` and the further ones, each once.
+
+    Raises:
+        ValueError: if a column would be read as two types.
+    """
+    types = {field.name: field.type for field in base}
+    for named in further:
+        for name, kind in named.items():
+            if types.setdefault(name, kind) != kind:
+                raise ValueError(
+                    f"'{name}' is read as {types[name]} already, and named as {kind}; leave one of them out"
+                )
+    return pa.schema(list(types.items()))
+
+
 def one_array(column: pa.ChunkedArray) -> pa.Array:
     """Return a column as one array, copied only if it has several chunks; a shard holds less than 2 GiB of text."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def numbered(values: pa.Array) -> NDArray[np.int64]:
+    """Return numbers that are equal where values are equal, null among them; shape (rows,)."""
+    flat = pa.array([repr(v) for v in values.to_pylist()], pa.string()) if pa.types.is_nested(values.type) else values
+    indices: NDArray[np.int64] = flat.dictionary_encode(null_encoding="encode").indices.to_numpy().astype(np.int64)
+    return indices
 
 
 def as_lists(values: pa.Array, sizes: NDArray[np.int64]) -> pa.Array:

@@ -11,51 +11,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-
-_EQUAL = 1e-12
-"""Values that differ by less are equal; means of the same numbers in another order differ by that."""
+from stages.preference.preference_matrix import EQUAL, FloatArray, greatest
 
 
-def by_win_rate(rates: FloatArray, texts: Sequence[str]) -> tuple[int, int] | None:
-    """Return the first response with the highest win rate, and the first with the lowest that has another text.
+def by_win_rate(rates: FloatArray, texts: Sequence[str], ids: Sequence[str]) -> tuple[int, int] | None:
+    """Return the response with the highest win rate, and the one with the lowest that has another text.
+
+    Of equal ones the id that sorts first decides, so that the order of the responses changes no pair.
 
     Args:
-        rates: shape (n,), in [0, 1]; NaN for a response that takes no part.
+        rates: shape (n,), in [0, 1]; NaN for a response that takes no part; at least one number.
         texts: the responses, white space folded.
+        ids: of the responses, each once.
 
     Returns:
         Numbers of chosen and rejected; None if no response of another text has a lower win rate.
     """
-    chosen = _first(rates, np.isfinite(rates))
-    others = np.array([text != texts[chosen] for text in texts]) & (rates < rates[chosen] - _EQUAL)
-    return (chosen, _first(-rates, others)) if others.any() else None
+    chosen = greatest(rates, ids)
+    others = np.array([text != texts[chosen] for text in texts]) & (rates < rates[chosen] - EQUAL)
+    return (chosen, greatest(np.where(others, -rates, np.nan), ids)) if others.any() else None
 
 
 def by_mixture(
-    matrix: FloatArray, mixture: FloatArray, rates: FloatArray, texts: Sequence[str]
+    matrix: FloatArray, mixture: FloatArray, rates: FloatArray, texts: Sequence[str], ids: Sequence[str]
 ) -> tuple[int, int] | None:
     """Return the response with the most weight in the Nash mixture, and the worst of those that it beats.
 
-    Of equal weights, as in a circle, the higher win rate decides, then the first. The worst has the lowest win rate,
-    and none above that of the chosen one, so that the order of win rates holds for every rule.
+    Of equal weights, as in a circle, the higher win rate decides, then the id that sorts first. The worst has the
+    lowest win rate, and none above that of the chosen one, so that the order of win rates holds for every rule.
 
     Args:
         matrix: shape (n, n), P(i beats j).
         mixture: shape (n,), weights.
         rates: shape (n,), win rates.
         texts: the responses, white space folded.
+        ids: of the responses, each once.
 
     Returns:
         Numbers of chosen and rejected, with matrix[chosen][rejected] > 1/2; None if there is no such response.
     """
     heaviest = mixture >= mixture.max() - 1e-9
-    chosen = _first(rates, heaviest)
-    beaten = (matrix[chosen] > 0.5 + _EQUAL) & (rates <= rates[chosen] + _EQUAL)
+    chosen = greatest(np.where(heaviest, rates, np.nan), ids)
+    beaten = (matrix[chosen] > 0.5 + EQUAL) & (rates <= rates[chosen] + EQUAL)
     beaten &= np.array([text != texts[chosen] for text in texts])
-    return (chosen, _first(-rates, beaten)) if beaten.any() else None
+    return (chosen, greatest(np.where(beaten, -rates, np.nan), ids)) if beaten.any() else None
 
 
 def sppo_target(probability: float, eta: float) -> float:
@@ -89,8 +89,3 @@ def mixed_reference(reference: float, previous: float, tau_over_eta: float) -> f
         tau_over_eta: in [0, 1]; 1/3 in public code.
     """
     return tau_over_eta * reference + (1.0 - tau_over_eta) * previous
-
-
-def _first(values: FloatArray, allowed: NDArray[np.bool_]) -> int:
-    top = np.max(values[allowed])
-    return int(np.flatnonzero(allowed & (values >= top - _EQUAL))[0])

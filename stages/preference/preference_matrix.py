@@ -8,11 +8,17 @@ is never filled in. Nothing here knows judges, rows or columns.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+EQUAL = 1e-12
+"""Values that differ by less are equal; win rates of the same preferences in another row may differ by rounding."""
 
 
 def sigmoid(x: FloatArray) -> FloatArray:
@@ -31,11 +37,14 @@ def from_scores(scores: FloatArray) -> FloatArray:
     Returns:
         Shape (n, n), P[i][j] = sigmoid(s_i - s_j), 0.5 on the diagonal.
     """
-    return sigmoid(scores[:, None] - scores[None, :])
+    with np.errstate(over="ignore"):  # an infinite difference is a certain win, which is what it should be
+        return sigmoid(scores[:, None] - scores[None, :])
 
 
 def symmetrise(ordered: FloatArray) -> FloatArray:
     """Return (A + 1 - A^T) / 2, in which a preference for a place in the order has gone.
+
+    Computed as 1/2 + (A - A^T) / 2, which is 1/2 to the last bit where both orders say the same.
 
     Args:
         ordered: shape (n, n), A[i][j] = P(i beats j | i shown first) in [0, 1]; NaN where not known. The diagonal
@@ -44,7 +53,7 @@ def symmetrise(ordered: FloatArray) -> FloatArray:
     Returns:
         Shape (n, n), P + P^T = 1 and 0.5 on the diagonal; NaN where either order is not known.
     """
-    both = (ordered + 1.0 - ordered.T) / 2.0
+    both: FloatArray = 0.5 + (ordered - ordered.T) / 2.0
     np.fill_diagonal(both, 0.5)
     return both
 
@@ -58,6 +67,8 @@ def opponents(matrix: FloatArray) -> IntArray:
 def win_rates(matrix: FloatArray, self_comparison: bool = True) -> FloatArray:
     """Return the mean of what is known of each row: the estimate of P(response beats the policy).
 
+    Sums are rounded once, at their end, so that the order of the responses changes no bit of them.
+
     Args:
         matrix: shape (n, n), 0.5 on the diagonal.
         self_comparison: whether the diagonal counts, as in SPPO's code; it draws the means towards 0.5 by (n-1)/n.
@@ -65,11 +76,22 @@ def win_rates(matrix: FloatArray, self_comparison: bool = True) -> FloatArray:
     Returns:
         Shape (n,); NaN for a response without any known comparison where the diagonal does not count.
     """
-    total = np.nansum(matrix, axis=1)
+    total = np.array([math.fsum(line[~np.isnan(line)]) for line in matrix], dtype=np.float64)
     count = opponents(matrix).astype(np.float64)
     if self_comparison:
         return np.asarray(total / (count + 1.0), dtype=np.float64)
     return np.asarray(np.where(count > 0, (total - 0.5) / np.maximum(count, 1.0), np.nan), dtype=np.float64)
+
+
+def greatest(values: FloatArray, names: Sequence[str]) -> int:
+    """Return the number of the greatest value; of equal ones the one whose name sorts first, whatever their places.
+
+    Args:
+        values: shape (n,), NaN for what takes no part; at least one number.
+        names: n names, each once.
+    """
+    equals = np.flatnonzero(values >= np.nanmax(values) - EQUAL)
+    return min((int(i) for i in equals), key=lambda i: names[i])
 
 
 def intransitive_share(matrix: FloatArray) -> float | None:

@@ -30,9 +30,10 @@ from pipeline.api import (
     columns,
     lineage_id,
 )
-from stages.preference.list_columns import ColumnName, flat_types, list_types, refuse_taken
+from stages.preference.list_columns import ColumnName, flat_types, list_types, read_with, refuse_taken
 from stages.preference.pair_report import pair_report
 from stages.preference.pair_rules import by_mixture, by_win_rate, inpo_margin, mixed_reference, sppo_target
+from stages.preference.preference_matrix import EQUAL, FloatArray
 from stages.sources.records import ColumnType
 
 Rule = Literal["sppo", "inpo", "nash"]
@@ -105,7 +106,17 @@ class PreferencePairsConfig(StageConfig):
         sides: dict[str, Any] = {f"{side}_{n}": t for n, t in self.carry.items() for side in ("chosen", "rejected")}
         numbers: dict[str, Any] = made
         refuse_taken({"carry": sides, "prompt_columns": self.prompt_columns}, {*_PAIR_COLUMNS.names, *numbers})
+        self.read_columns()
         return self
+
+    def logprob_columns(self) -> list[str]:
+        """Return the list columns of log-probabilities that are named, each once."""
+        return list(dict.fromkeys(n for n in (self.reference_logprobs, self.previous_logprobs) if n is not None))
+
+    def read_columns(self) -> pa.Schema:
+        """Return the columns that are read; raises `ValueError` if one would be read as two types."""
+        logprobs = dict.fromkeys(self.logprob_columns(), pa.list_(pa.float64()))
+        return read_with(_READ, list_types(self.carry), flat_types(self.prompt_columns), logprobs)
 
     def made_numbers(self) -> list[str]:
         """Return the names of the columns that eta and the log-probabilities add, in order."""
@@ -125,15 +136,17 @@ class PreferencePairsConfig(StageConfig):
 class PreferencePairs(TableStage):
     """Makes one pair per prompt; `preference_prob` is P(chosen beats rejected), null where that was not asked.
 
-    `chosen_probs` is the same figure under SPPO's name; with an oracle that is not transitive it may be below 1/2 for
-    rule `sppo`. `chosen_probs_win` and `chosen_probs_lose` are the win rates of the two; null after a tournament. Two
-    responses that are equal but for white space never become a pair.
+    `chosen_probs` is the same figure under SPPO's name; where best and worst are found by win rate (`sppo`, and `inpo`
+    without a tournament) and the oracle is not transitive, it may be below 1/2, and INPO's `target_margin` below 0.
+    `chosen_probs_win` and `chosen_probs_lose` are the win rates of the two; null after a tournament. Of equally good
+    responses the one whose id sorts first is taken. Two that are equal but for white space never become a pair.
 
     Reject codes (the whole prompt):
         pairs.tie: no response is better than another of a different text.
         pairs.margin: the win rates are less than `min_margin` apart.
-        pairs.no_rates: the rule needs win rates or a mixture, and the row has none.
+        pairs.no_rates: the rule needs win rates or a mixture, and the row has none, or only nulls.
         pairs.unequal_lists: a list is null or not as long as `response_ids`, or a best or worst id is not in it.
+        pairs.repeated_id: a response id is null or stands twice.
         pairs.nonfinite: a log-probability of the pair is null, NaN or infinite.
     """
 
@@ -151,9 +164,7 @@ class PreferencePairs(TableStage):
     def __init__(self, config: PreferencePairsConfig) -> None:
         """Read the lists and columns that the config names."""
         super().__init__(config)
-        logprobs = {n: list[float] for n in (config.reference_logprobs, config.previous_logprobs) if n}
-        read: dict[str, Any] = {**logprobs, **list_types(config.carry), **flat_types(config.prompt_columns)}
-        self.inputs = pa.schema([*_READ, *columns(**read)])
+        self.inputs = config.read_columns()
         carried = flat_types(config.carry)
         made: dict[str, Any] = dict.fromkeys(config.made_numbers(), float)
         made |= {f"{side}_{n}": t for n, t in carried.items() for side in ("chosen", "rejected")}
@@ -211,8 +222,7 @@ class PreferencePairs(TableStage):
 
     def _check_lists(self, group: Row) -> None:
         config, ids = self.config, group["response_ids"] or []
-        logprobs = [n for n in (config.reference_logprobs, config.previous_logprobs) if n]
-        needed = ["response_ids", "responses", "preference_matrix", *logprobs, *config.carry]
+        needed = ["response_ids", "responses", "preference_matrix", *config.logprob_columns(), *config.carry]
         for name in (*needed, "win_rates", "nash_mixture"):
             values = group[name]
             if name not in needed and values is None:
@@ -220,18 +230,23 @@ class PreferencePairs(TableStage):
             if values is None or len(values) != len(ids):
                 held = "null" if values is None else f"a list of {len(values)}"
                 raise RowError("pairs.unequal_lists", f"'{name}' is {held}; expected {len(ids)} values")
+        if any(line is None or len(line) != len(ids) for line in group["preference_matrix"]):
+            raise RowError("pairs.unequal_lists", f"a line of 'preference_matrix' has not {len(ids)} values")
+        if None in ids or len(set(ids)) < len(ids):
+            raise RowError("pairs.repeated_id", "a response id is null or stands twice; expected each once")
 
     def _choice(self, group: Row) -> tuple[int, int]:
         texts = [" ".join((text or "").split()) for text in group["responses"]]
         if self.config.rule == "inpo":
             return self._tournament_ends(group, texts)
-        if group["win_rates"] is None or (self.config.rule == "nash" and group["nash_mixture"] is None):
+        ids, rates, mixture = group["response_ids"], _floats(group["win_rates"]), _floats(group["nash_mixture"])
+        if np.isnan(rates).all() or (self.config.rule == "nash" and not _all_known(rates, mixture)):
             raise RowError("pairs.no_rates", f"rule {self.config.rule} needs all pairs compared; see tournament: full")
-        rates, matrix = _floats(group["win_rates"]), np.array([_floats(line) for line in group["preference_matrix"]])
         if self.config.rule == "sppo":
-            found = by_win_rate(rates, texts)
+            found = by_win_rate(rates, texts, ids)
         else:
-            found = by_mixture(matrix, _floats(group["nash_mixture"]), rates, texts)
+            matrix = np.array([_floats(line) for line in group["preference_matrix"]])
+            found = by_mixture(matrix, mixture, rates, texts, ids)
         if found is None:
             raise RowError("pairs.tie", f"{len(texts)} responses; none is better than one of another text")
         return found
@@ -242,8 +257,8 @@ class PreferencePairs(TableStage):
         if group["best_id"] not in ids or group["worst_id"] not in ids:
             raise RowError("pairs.unequal_lists", "best_id or worst_id is not among response_ids")
         chosen, rejected = ids.index(group["best_id"]), ids.index(group["worst_id"])
-        rates = group["win_rates"]
-        level = rates is not None and not rates[chosen] > rates[rejected]
+        rates = _floats(group["win_rates"])
+        level = len(rates) > 0 and not rates[chosen] > rates[rejected] + EQUAL
         if texts[chosen] == texts[rejected] or level or group["preference_matrix"][chosen][rejected] == 0.5:
             raise RowError("pairs.tie", f"{len(texts)} responses; the best and the worst are equally good or equal")
         return chosen, rejected
@@ -276,5 +291,10 @@ class PreferencePairs(TableStage):
         return out
 
 
-def _floats(values: list[float | None]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+def _all_known(*arrays: FloatArray) -> bool:
+    return all(len(array) > 0 and not np.isnan(array).any() for array in arrays)
+
+
+def _floats(values: list[float | None] | None) -> FloatArray:
+    """Return numbers with NaN for null; none for a list that is null."""
+    return np.array([math.nan if v is None else v for v in values or ()], dtype=np.float64)

@@ -58,6 +58,7 @@ _OF_JUDGE = (
     "max_prompt_characters",
     "max_response_characters",
 )
+_TAKEN = ("id", "prompt_id", "prompt", "response_ids", "responses", *RATED.names)
 _CAPABILITIES = {"choices": CHOICE, "scoring": SCORE_TOKENS}
 _OPTIONAL: Mapping[str, Sequence[str]] = {"word": (CHOICE,), "reasoned": (JSON_SCHEMA,)}
 _BRACKET = 1 << 31
@@ -100,6 +101,8 @@ class RatePreferencesConfig(StageConfig):
                 raise ValueError(f"{', '.join(given)} belongs to oracle 'judge'; leave it out, or set oracle: judge")
         if self.oracle != "scores" and self.scores != plain["scores"].default:
             raise ValueError("scores belongs to oracle 'scores'; leave it out, or set oracle: scores")
+        if self.scores in _TAKEN:
+            raise ValueError(f"scores names '{self.scores}', which holds something else; name the list of scores")
         if self.oracle == "scores" and self.tournament == "knockout":
             raise ValueError("scores are all there already; a knockout saves nothing. Set tournament: full")
         if self.losers_bracket and self.tournament == "full":
@@ -119,16 +122,19 @@ class RatePreferences(RowStage):
     `comparisons`: pairs with a verdict in both orders; `position_flips`: pairs whose two orders preferred the response
     in the same place; `unreadable`: orders without a usable verdict after all attempts. `intransitive_triples`: share
     of triples that go round in a circle, among those without a tie. `nash_mixture`: weights that no response beats,
-    `nash_value` what they win at least (0.5); null unless all pairs are known. `best_id`, `worst_id`: by win rate, the
-    first of equals, or by the tournament; `bracket`: its comparisons. A tournament leaves win rates and mixture null.
+    `nash_value` what they win at least (0.5); null unless all pairs are known. `best_id`, `worst_id`: by win rate, of
+    equals the id that sorts first, or by the tournament; `bracket`: its comparisons. A tournament leaves win rates and
+    mixture null. With scores nobody is asked: `comparisons`, `position_flips` and `unreadable` are 0. Another order of
+    the responses orders the lists otherwise, and changes nothing else.
 
     Reject codes:
         preference.too_few: the row has fewer than two responses.
         preference.unequal_lists: ids, responses or scores are null or of different lengths.
+        preference.repeated_id: a response id is null or stands twice.
         preference.empty: a response is null or white space.
         preference.nonfinite: a score is null, NaN or infinite.
         preference.unreadable: a response lacks a verdict against more than half of the others, or a tournament
-            cannot go on.
+            cannot go on; the replies that were read stand under the reject.
     """
 
     name: ClassVar[str] = "rate_preferences"
@@ -178,24 +184,23 @@ class RatePreferences(RowStage):
             found = await self._full(comparisons, candidates)
         else:
             found = await self._knockout(comparisons, candidates, ctx.seed(row["id"], _BRACKET))
+        if isinstance(found, str):
+            text = f"{comparisons.complaint()}; {found}"
+            return [Reject({**row, **comparisons.columns()}, "preference.unreadable", text)]
         return [{**row, **found, **comparisons.columns(), "preference_oracle": model, "preference_cut": comparer.cut}]
 
-    async def _full(self, comparisons: Comparisons, candidates: Sequence[Candidate]) -> Row:
+    async def _full(self, comparisons: Comparisons, candidates: Sequence[Candidate]) -> Row | str:
         await comparisons.ask_all()
         matrix = symmetrise(comparisons.ordered())
         if too_little_known(matrix):
-            lost = comparisons.columns()["unreadable"]
-            raise RowError(
-                "preference.unreadable",
-                f"{lost} requests gave no usable verdict; a response lacks more than half of its comparisons",
-            )
+            return "a response lacks more than half of its comparisons"
         return full_columns(matrix, candidates, self.config.self_comparison == "include")
 
-    async def _knockout(self, comparisons: Comparisons, candidates: Sequence[Candidate], seed: int) -> Row:
+    async def _knockout(self, comparisons: Comparisons, candidates: Sequence[Candidate], seed: int) -> Row | str:
         try:
             outcome = await play(comparisons, candidates, seed, self.config.losers_bracket)
-        except Undecided as e:
-            raise RowError("preference.unreadable", f"{e}; the tournament cannot go on") from None
+        except Undecided:
+            return "the tournament cannot go on"
         return knockout_columns(outcome, comparisons, candidates)
 
     def _from_scores(self, row: Row, candidates: Sequence[Candidate]) -> Row:
@@ -207,7 +212,7 @@ class RatePreferences(RowStage):
         matrix = from_scores(np.array(values, dtype=np.float64))
         found = full_columns(matrix, candidates, self.config.self_comparison == "include")
         oracle = f"scores: {self.config.scores}"
-        return {**row, **found, **no_comparisons(len(values)), "preference_oracle": oracle, "preference_cut": False}
+        return {**row, **found, **no_comparisons(), "preference_oracle": oracle, "preference_cut": False}
 
     def _judge_options(self) -> JudgeOptions:
         return JudgeOptions(**{name: getattr(self.config, name) for name in _OF_JUDGE})
@@ -235,6 +240,8 @@ def _candidates(row: Row) -> list[Candidate]:
     ids, texts = row["response_ids"], row["responses"]
     if ids is None or texts is None or len(ids) != len(texts):
         raise RowError("preference.unequal_lists", "response_ids or responses is null, or their lengths differ")
+    if None in ids or len(set(ids)) < len(ids):
+        raise RowError("preference.repeated_id", "a response id is null or stands twice; expected each once")
     if len(ids) < 2:
         raise RowError("preference.too_few", f"{len(ids)} responses; expected at least 2")
     if not all((text or "").strip() for text in texts):

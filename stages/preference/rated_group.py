@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.api import Row, columns
-from stages.preference.comparing import Candidate, Comparer, Comparison, together
+from stages.preference.comparing import Candidate, Comparer, Comparison, Unknown, together
 from stages.preference.nash import nash_mixture, nash_value
 from stages.preference.preference_matrix import (
     FloatArray,
+    greatest,
     intransitive_share,
     opponents,
     position_flips,
@@ -44,9 +45,6 @@ RATED = columns(
     bracket=pa.list_(pa.struct(list(_MATCH))),
 )
 
-_EQUAL = 1e-12
-"""Win rates that differ by less are equal; means of the same numbers in another order differ by that."""
-
 
 class Comparisons:
     """The comparisons made of a prompt's responses, each order asked at most once.
@@ -58,7 +56,7 @@ class Comparisons:
         """Start with nothing known."""
         self._candidates, self._comparer = candidates, comparer
         self._folded = [" ".join(c.text.split()) for c in candidates]
-        self._found: dict[tuple[int, int], Comparison | None] = {}
+        self._found: dict[tuple[int, int], Comparison | Unknown] = {}
 
     async def ask_all(self) -> None:
         """Compare all ordered pairs."""
@@ -83,7 +81,7 @@ class Comparisons:
             found = self._found.get((i, j))
             if self._folded[i] == self._folded[j]:
                 out[i, j] = 0.5
-            elif found:
+            elif isinstance(found, Comparison):
                 out[i, j] = found.share
         return out
 
@@ -94,36 +92,50 @@ class Comparisons:
         """
         n = len(self._candidates)
         pairs = list(itertools.permutations(range(n), 2))
-        found = [self._found.get(pair) for pair in pairs]
-        both = sum(1 for i, j in pairs if i < j and self._found.get((i, j)) and self._found.get((j, i)))
+        known = {pair: found for pair, found in self._found.items() if isinstance(found, Comparison)}
         return {
-            "raw_verdicts": [f.raw if f else None for f in found],
+            "raw_verdicts": [known[pair].raw if pair in known else None for pair in pairs],
             "position_flips": position_flips(self.ordered()),
-            "comparisons": both,
-            "unreadable": sum(f is None for f in self._found.values()),
+            "comparisons": sum(1 for i, j in pairs if i < j and (i, j) in known and (j, i) in known),
+            "unreadable": len(self._found) - len(known),
         }
 
+    def complaint(self) -> str:
+        """Say how many orders have no verdict, and why the first of them has none."""
+        unknown = {pair: found for pair, found in self._found.items() if isinstance(found, Unknown)}
+        (first, second), found = min(unknown.items(), key=lambda item: item[0])
+        one, other = self._candidates[first].id, self._candidates[second].id
+        return f"{len(unknown)} orders have no usable verdict, such as '{one}' before '{other}': {found.reason}"
 
-def no_comparisons(n: int) -> Row:
+
+def no_comparisons() -> Row:
     """Return the same columns where nobody was asked, as with a matrix from scores."""
-    return {"raw_verdicts": [], "position_flips": 0, "comparisons": n * (n - 1) // 2, "unreadable": 0}
+    return {"raw_verdicts": [], "position_flips": 0, "comparisons": 0, "unreadable": 0}
 
 
 def full_columns(matrix: FloatArray, candidates: Sequence[Candidate], self_comparison: bool) -> Row:
     """Return what follows from a matrix of which all or most is known; see `RatePreferences`."""
-    rates = win_rates(matrix, self_comparison)
-    mixture = None if np.isnan(matrix).any() else nash_mixture(matrix)
+    rates, ids = win_rates(matrix, self_comparison), [c.id for c in candidates]
+    mixture, value = (None, None) if np.isnan(matrix).any() else _nash(matrix, ids)
     return {
         "preference_matrix": nulls(matrix),
         "win_rates": nulls(rates),
         "compared": opponents(matrix).tolist(),
         "intransitive_triples": intransitive_share(matrix),
-        "nash_mixture": None if mixture is None else mixture.tolist(),
-        "nash_value": None if mixture is None else nash_value(matrix, mixture),
-        "best_id": candidates[first_best(rates)].id,
-        "worst_id": candidates[first_best(-rates)].id,
+        "nash_mixture": mixture,
+        "nash_value": value,
+        "best_id": ids[greatest(rates, ids)],
+        "worst_id": ids[greatest(-rates, ids)],
         "bracket": None,
     }
+
+
+def _nash(matrix: FloatArray, ids: Sequence[str]) -> tuple[list[float], float]:
+    """Solve the game with the responses in the order of their ids, so that their places change no bit of the result."""
+    order = sorted(range(len(ids)), key=lambda i: ids[i])
+    sorted_matrix, mixture = matrix[np.ix_(order, order)], np.empty(len(ids))
+    mixture[order] = nash_mixture(sorted_matrix)
+    return mixture.tolist(), nash_value(sorted_matrix, mixture[order])
 
 
 def too_little_known(matrix: FloatArray) -> bool:
@@ -161,11 +173,6 @@ def knockout_columns(outcome: Outcome, comparisons: Comparisons, candidates: Seq
             for m in outcome.matches
         ],
     }
-
-
-def first_best(values: FloatArray) -> int:
-    """Return the first place of the greatest value that is known, differences of rounding aside."""
-    return int(np.flatnonzero(values >= np.nanmax(values) - _EQUAL)[0])
 
 
 def nulls(values: FloatArray) -> Any:

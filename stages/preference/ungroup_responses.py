@@ -24,10 +24,11 @@ from pipeline.api import (
     Yield,
     columns,
 )
-from stages.preference.list_columns import ColumnName, flat_types, list_types, refuse_taken
+from stages.preference.list_columns import ColumnName, flat_types, list_types, read_with, refuse_taken
 from stages.sources.records import ColumnType
 
 _RESPONSE_COLUMNS = columns(id=str, prompt_id=str, prompt=MESSAGES, response=str)
+_GROUP_COLUMNS = columns(id=str, prompt_id=str, prompt=MESSAGES, response_ids=list[str], responses=list[str])
 
 
 class UngroupResponsesConfig(StageConfig):
@@ -41,7 +42,12 @@ class UngroupResponsesConfig(StageConfig):
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
         refuse_taken({"lists": self.lists, "prompt_columns": self.prompt_columns}, set(_RESPONSE_COLUMNS.names))
+        self.read_columns()
         return self
+
+    def read_columns(self) -> pa.Schema:
+        """Return the columns that are read; raises `ValueError` if one would be read as two types."""
+        return read_with(_GROUP_COLUMNS, list_types(self.lists), flat_types(self.prompt_columns))
 
 
 class UngroupResponses(TableStage):
@@ -50,8 +56,9 @@ class UngroupResponses(TableStage):
     Responses that were merged when grouping do not come back.
 
     Reject codes (the whole prompt):
+        groups.no_responses: `response_ids` is null or empty.
         groups.unequal_lists: a list is null or not as long as `response_ids`.
-        groups.repeated_id: a response id stands twice in the row, or in an earlier row.
+        groups.repeated_id: a response id is null, or stands twice in the row, or in an earlier row.
         groups.foreign: the row's `id` is not its prompt_id, so it was not made by `group_responses`.
     """
 
@@ -69,11 +76,8 @@ class UngroupResponses(TableStage):
     def __init__(self, config: UngroupResponsesConfig) -> None:
         """Read the lists and columns that the config names."""
         super().__init__(config)
-        read: dict[str, Any] = {**list_types(config.lists), **flat_types(config.prompt_columns)}
         made: dict[str, Any] = {**flat_types(config.lists), **flat_types(config.prompt_columns)}
-        self.inputs = columns(
-            id=str, prompt_id=str, prompt=MESSAGES, response_ids=list[str], responses=list[str], **read
-        )
+        self.inputs = config.read_columns()
         self.outputs = pa.schema([*_RESPONSE_COLUMNS, *columns(**made)])
 
     def yields(self) -> Yield:
@@ -97,17 +101,16 @@ class UngroupResponses(TableStage):
     def _problem(self, group: Row, seen: set[str]) -> tuple[str, str] | None:
         if group["id"] != group["prompt_id"]:
             return "groups.foreign", f"id is '{group['id']}' and prompt_id '{group['prompt_id']}'; expected the same"
-        ids = group["response_ids"] or []
-        for name in ("response_ids", "responses", *self.config.lists):
+        ids = group["response_ids"]
+        if not ids:
+            return "groups.no_responses", f"response_ids is {ids}; expected at least one"
+        for name in ("responses", *self.config.lists):
             values = group[name]
             if values is None or len(values) != len(ids):
                 held = "null" if values is None else f"a list of {len(values)}"
-                return (
-                    "groups.unequal_lists",
-                    f"'{name}' is {held}; expected {len(ids)} values",
-                )
-        if len(set(ids)) < len(ids) or seen.intersection(ids):
-            return "groups.repeated_id", "a response id stands twice in this row or in an earlier one"
+                return "groups.unequal_lists", f"'{name}' is {held}; expected {len(ids)} values"
+        if None in ids or len(set(ids)) < len(ids) or seen.intersection(ids):
+            return "groups.repeated_id", "a response id is null, or stands twice in this row or in an earlier one"
         return None
 
     def _responses(self, group: Row) -> list[Row]:

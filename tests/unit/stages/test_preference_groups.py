@@ -75,6 +75,28 @@ class TestGrouping:
         assert codes(found) == {"p0": "groups.incomplete", "q0": "groups.incomplete"}
         assert found.table.column("response_ids").to_pylist() == [["p1", "p2"]]
 
+    @pytest.mark.parametrize("blank", ["", " \n\u3000"])
+    def test_a_blank_response_does_not_take_its_prompt_along(self, blank):
+        found = group([response("p", 0, blank), response("p", 1), response("p", 2)])
+        assert codes(found) == {"p0": "groups.incomplete"}
+        assert found.table.column("response_ids").to_pylist() == [["p1", "p2"]]
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"topic": "another"}, {"topic": None}, {"prompt": [{"role": "user", "content": "Another question?"}]}],
+    )
+    def test_responses_that_differ_in_what_they_should_share_are_set_aside(self, change):
+        rows = [response("p", 0), response("q", 0), response("p", 1) | change, response("q", 1)]
+        found = group(rows, **KEPT)
+        assert codes(found) == {"p0": "groups.unlike", "p1": "groups.unlike"}
+        assert f"'{next(iter(change))}'" in found.rejects[0].message
+        assert [g["id"] for g in found.table.to_pylist()] == ["q"]
+
+    def test_shared_nulls_and_lists_are_the_same(self):
+        rows = [response("p", i) | {"topic": None, "tags": ["a", "b"]} for i in range(2)]
+        (found,) = group(rows, prompt_columns={"topic": "string", "tags": "list<string>"}).table.to_pylist()
+        assert found["topic"] is None and found["tags"] == ["a", "b"]
+
     def test_no_rows_give_no_rows(self):
         found = group([response("p", 0) | {"response": None}], **KEPT)
         assert found.table.num_rows == 0 and found.table.column("reward").type == pa.list_(pa.float64())
@@ -95,6 +117,18 @@ class TestGrouping:
         with pytest.raises(ValidationError, match="there already"):
             UngroupResponsesConfig(**config)
 
+    def test_a_column_that_is_read_anyway_may_be_named(self):
+        (found,) = group([response("p", 0), response("p", 1)], lists={"response": "string"}).table.to_pylist()
+        assert found["response"] == found["responses"]
+        (row, _) = ungroup([one_group()], lists={"responses": "string"}).table.to_pylist()
+        assert row["responses"] == row["response"]
+
+    def test_a_column_that_would_be_read_as_two_types_is_refused(self):
+        with pytest.raises(ValidationError, match="leave one of them out"):
+            GroupResponsesConfig(lists={"response": "int"})
+        with pytest.raises(ValidationError, match="leave one of them out"):
+            UngroupResponsesConfig(prompt_columns={"responses": "string"})
+
 
 class TestUngrouping:
     def test_what_was_found_out_becomes_a_column_of_the_responses(self):
@@ -111,6 +145,14 @@ class TestUngrouping:
         twice = one_group(id="q", prompt_id="q", response_ids=["c", "c"])
         later = one_group(id="r", prompt_id="r")
         assert codes(ungroup([one_group(), twice, later])) == {"q": "groups.repeated_id", "r": "groups.repeated_id"}
+
+    @pytest.mark.parametrize("ids", [None, []])
+    def test_a_prompt_without_responses_does_not_fall_out_silently(self, ids):
+        found = ungroup([one_group(response_ids=ids, responses=ids)])
+        assert codes(found) == {"p": "groups.no_responses"}
+
+    def test_a_response_without_an_id_is_refused(self):
+        assert codes(ungroup([one_group(response_ids=["a", None])])) == {"p": "groups.repeated_id"}
 
     def test_a_row_that_is_no_group_is_refused(self):
         assert codes(ungroup([one_group(prompt_id="other")])) == {"p": "groups.foreign"}

@@ -46,7 +46,7 @@ class TestGolden:
         assert matrix == pytest.approx(np.array(expected["prob_matrix"]), abs=2e-6)
         assert rates == pytest.approx(expected["p_beats_policy"], abs=2e-6)
         assert win_rates(matrix, False) == pytest.approx(expected["p_beats_policy_without_self"], abs=2e-6)
-        chosen, rejected = by_win_rate(rates, list("abcde"))
+        chosen, rejected = by_win_rate(rates, list("abcde"), list("abcde"))
         assert (chosen, rejected) == (expected["chosen_index"], expected["rejected_index"])
         assert matrix[chosen, rejected] == pytest.approx(expected["chosen_probs"], abs=2e-6)
         assert rates[chosen] == pytest.approx(expected["chosen_probs_win"], abs=2e-6)
@@ -57,7 +57,7 @@ class TestGolden:
         matrix, expected = np.array(case["inputs"]["prob_matrix"]), case["expected"]
         rates = win_rates(matrix)
         assert rates == pytest.approx(expected["p_beats_policy"], abs=2e-6)
-        assert by_win_rate(rates, list("abc")) == (expected["chosen_index"], expected["rejected_index"])
+        assert by_win_rate(rates, list("abc"), list("abc")) == (expected["chosen_index"], expected["rejected_index"])
 
     def test_symmetrised(self, golden):
         case = golden["pairwise_symmetrise"]
@@ -97,6 +97,7 @@ class TestMatrix:
     def test_scores_a_thousand_apart_do_not_overflow(self):
         matrix = from_scores(np.array([1000.0, -1000.0]))
         assert matrix.tolist() == [[0.5, 1.0], [0.0, 0.5]]
+        assert from_scores(np.array([1e308, -1e308])).tolist() == [[0.5, 1.0], [0.0, 0.5]]
 
     @given(matrices)
     @settings(max_examples=50, deadline=None)
@@ -108,6 +109,17 @@ class TestMatrix:
         ordered = np.ones((3, 3))
         assert (symmetrise(ordered) == 0.5).all() and position_flips(ordered) == 3
         assert position_flips(np.zeros((3, 3))) == 3
+
+    @given(st.floats(0, 1))
+    def test_a_preference_for_the_place_goes_to_the_last_bit(self, share):
+        assert (symmetrise(np.full((3, 3), share)) == 0.5).all()
+
+    @given(matrices, st.randoms())
+    @settings(max_examples=50, deadline=None)
+    def test_the_order_of_the_responses_changes_no_bit_of_a_win_rate(self, matrix, random):
+        order = list(range(len(matrix)))
+        random.shuffle(order)
+        assert win_rates(matrix[np.ix_(order, order)]).tolist() == win_rates(matrix)[order].tolist()
 
     def test_a_consistent_judge_has_no_flips_and_a_tie_is_none(self):
         assert position_flips(np.array([[0.5, 1.0], [0.0, 0.5]])) == 0
@@ -183,34 +195,37 @@ class TestNash:
 
 
 class TestPairRules:
-    def test_first_of_equals(self):
-        assert by_win_rate(np.array([0.6, 0.6, 0.4, 0.4]), list("abcd")) == (0, 2)
+    def test_of_equals_the_id_that_sorts_first(self):
+        assert by_win_rate(np.array([0.6, 0.6, 0.4, 0.4]), list("wxyz"), list("bacd")) == (1, 2)
 
     def test_equal_rates_are_no_pair_whatever_the_rounding(self):
-        assert by_win_rate(np.array([0.5, 0.5 + 1e-15, 0.5]), list("abc")) is None
+        assert by_win_rate(np.array([0.5, 0.5 + 1e-15, 0.5]), list("abc"), list("abc")) is None
 
     def test_a_copy_of_the_chosen_is_passed_over(self):
-        assert by_win_rate(np.array([0.7, 0.6, 0.2]), ["x", "y", "x"]) == (0, 1)
-        assert by_win_rate(np.array([0.7, 0.2]), ["x", "x"]) is None
+        assert by_win_rate(np.array([0.7, 0.6, 0.2]), ["x", "y", "x"], list("abc")) == (0, 1)
+        assert by_win_rate(np.array([0.7, 0.2]), ["x", "x"], list("ab")) is None
 
     def test_an_unrated_response_takes_no_part(self):
-        assert by_win_rate(np.array([NAN, 0.6, 0.4]), list("abc")) == (1, 2)
+        assert by_win_rate(np.array([NAN, 0.6, 0.4]), list("abc"), list("abc")) == (1, 2)
 
     def test_the_heaviest_is_chosen_and_the_weakest_it_beats_is_rejected(self):
         fourth = np.full((4, 4), 0.5)
         fourth[:3, :3], fourth[3, :3], fourth[:3, 3] = CIRCLE, 0.25, 0.75
         rates = win_rates(fourth)
-        assert by_mixture(fourth, nash_mixture(fourth), rates, list("abcd")) == (2, 3) and rates[2] < rates[0]
+        assert (
+            by_mixture(fourth, nash_mixture(fourth), rates, list("abcd"), list("abcd")) == (2, 3)
+            and rates[2] < rates[0]
+        )
 
     def test_who_beats_only_responses_of_higher_win_rates_makes_no_pair(self):
-        assert by_mixture(CIRCLE, nash_mixture(CIRCLE), win_rates(CIRCLE), list("abc")) is None
+        assert by_mixture(CIRCLE, nash_mixture(CIRCLE), win_rates(CIRCLE), list("abc"), list("abc")) is None
 
     def test_of_equal_weights_the_win_rate_decides(self):
         matrix = symmetrise(np.array([[0, 1, 0, 1], [0, 0, 1, 1], [1, 0, 0, 0.5], [0, 0, 0.5, 0]], dtype=float))
         mixture = nash_mixture(matrix)
         assert mixture[:3] == pytest.approx([1 / 3] * 3)
-        assert by_mixture(matrix, mixture, win_rates(matrix), list("abcd")) == (0, 3)
+        assert by_mixture(matrix, mixture, win_rates(matrix), list("abcd"), list("abcd")) == (0, 3)
 
     def test_equals_are_no_pair_for_the_mixture_either(self):
         level = np.full((2, 2), 0.5)
-        assert by_mixture(level, np.array([0.5, 0.5]), np.array([0.5, 0.5]), list("ab")) is None
+        assert by_mixture(level, np.array([0.5, 0.5]), np.array([0.5, 0.5]), list("ab"), list("ab")) is None

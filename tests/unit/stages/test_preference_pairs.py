@@ -1,6 +1,9 @@
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.api import lineage_id
@@ -116,6 +119,17 @@ class TestInpo:
         level = [[0.5, 0.5, None], [0.5, 0.5, 1.0], [None, 0.0, 0.5]]
         assert code(knocked_out(preference_matrix=level), rule="inpo") == ["pairs.tie"]
 
+    def test_best_by_win_rate_may_lose_against_the_worst_and_the_margin_says_so(self):
+        matrix = [[0.5, 1.0, 0.25], [0.0, 0.5, 1.0], [0.75, 0.0, 0.5]]
+        rates = [sum(line) / 3 for line in matrix]
+        row = rated([0.0] * 3, preference_matrix=matrix, win_rates=rates, best_id="r-0", worst_id="r-2")
+        found = pair(row, rule="inpo", eta=0.5)
+        assert (found["preference_prob"], found["target_margin"]) == (0.25, -0.5)
+
+    def test_win_rates_that_differ_by_rounding_are_a_tie(self):
+        row = rated([0.0, 1.0], win_rates=[0.5, 0.5 + 1e-16], best_id="r-1", worst_id="r-0")
+        assert code(row, rule="inpo") == ["pairs.tie"]
+
 
 class TestNash:
     def test_the_heaviest_is_chosen_over_the_weakest_it_beats(self):
@@ -148,10 +162,42 @@ class TestColumns:
             {"win_rates": [0.5]},
             {"reward": None},
             {"preference_matrix": []},
+            {"preference_matrix": [[0.5], [0.5, 0.5]]},
+            {"preference_matrix": [None, [0.5, 0.5]]},
         ],
     )
     def test_a_list_of_another_length_is_refused(self, changes):
         assert code(rated([0.0, 2.0]) | changes, carry={"reward": "float"}) == ["pairs.unequal_lists"]
+
+    @pytest.mark.parametrize("rule", ["sppo", "inpo", "nash"])
+    @given(order=st.permutations(range(5)), seed=st.integers(0, 300))
+    @settings(max_examples=25, deadline=None)
+    def test_relabelling_the_responses_changes_no_pair(self, rule, order, seed):
+        random = np.random.default_rng(seed)
+        one = rated(random.choice([0.0, 0.5, 2.0], size=5).tolist(), [f"text {i}" for i in random.integers(0, 4, 5)])
+        two = dict(one)
+        for name in ("response_ids", "responses", "reward", "win_rates", "nash_mixture"):
+            two[name] = [one[name][i] for i in order]
+        two["preference_matrix"] = [[one["preference_matrix"][i][j] for j in order] for i in order]
+        found = [run(row, rule=rule, carry={"reward": "float"}) for row in (one, two)]
+        assert found[0].table.to_pylist() == found[1].table.to_pylist()
+
+    @pytest.mark.parametrize("ids", [["a", "a"], ["a", None]])
+    def test_a_response_id_stands_but_once(self, ids):
+        assert code(rated([0.0, 2.0], response_ids=ids)) == ["pairs.repeated_id"]
+
+    @pytest.mark.parametrize(
+        ("changes", "rule"),
+        [({"win_rates": [None, None]}, "sppo"), ({"win_rates": [None, 0.5]}, "nash"), ({"nash_mixture": None}, "nash")],
+    )
+    def test_rates_that_are_unknown_give_no_pair(self, changes, rule):
+        assert code(rated([0.0, 2.0]) | changes, rule=rule) == ["pairs.no_rates"]
+
+    def test_columns_that_are_read_anyway_may_go_along(self):
+        config = {"carry": {"win_rates": "float", "reward": "float"}, "prompt_columns": {"best_id": "string"}}
+        found = pair(rated([0.0, 2.0]), reference_logprobs="reward", **config)
+        assert found["chosen_win_rates"] == found["chosen_probs_win"] and found["best_id"] == "r-1"
+        assert found["ref_chosen_logps"] == found["chosen_reward"] == 2.0
 
     def test_an_end_that_is_no_response_is_refused(self):
         assert code(knocked_out(best_id="other"), rule="inpo") == ["pairs.unequal_lists"]
@@ -164,6 +210,8 @@ class TestColumns:
             ({"rule": "inpo", "tau_over_eta": 0.3}, "name all three"),
             ({"tau_over_eta": 0.3, **LOGPROBS}, "name all three"),
             ({"carry": {"probs": "float"}}, "there already"),
+            ({"carry": {"win_rates": "int"}}, "leave one of them out"),
+            ({"prompt_columns": {"win_rates": "float"}}, "leave one of them out"),
             ({"eta": 1.0, "prompt_columns": {"target_chosen": "float"}}, "there already"),
         ],
     )

@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.api import CHAT, CHOICE, SCORE_TOKENS, EngineError, GenResult, PoolResult, RowError, Sample, ScoreResult
+from pipeline.api import (
+    CHAT,
+    CHOICE,
+    SCORE_TOKENS,
+    EngineError,
+    GenResult,
+    PoolResult,
+    Reject,
+    RowError,
+    Sample,
+    ScoreResult,
+)
 from pipeline.testing import process_row, raises_row_error, scripted_engine
 from stages.preference.comparing import together
 from stages.preference.comparison_replies import share_of_raw
@@ -59,6 +70,12 @@ def rate(row, reply=fair, engines=None, **config):
     return process_row(RatePreferences(RatePreferencesConfig(**config)), row, reply, engines)[0]
 
 
+def unreadable(row, reply=fair, engines=None, **config):
+    found = rate(row, reply, engines, **config)
+    assert isinstance(found, Reject) and found.code == "preference.unreadable"
+    return found
+
+
 class Choosing:
     """A scripted engine that chooses among texts, and remembers its requests."""
 
@@ -85,6 +102,14 @@ class Ranking:
         self.engine.pool = pool
 
 
+def permutations(texts):
+    return list(itertools.permutations(texts, 2))
+
+
+def ranking(shares):
+    return Ranking(lambda first, second: shares[first, second]).engine
+
+
 class TestFull:
     def test_a_fair_judge_gives_an_order(self):
         found = rate(group("Elbe", "Rhine", "Danube"))
@@ -109,15 +134,27 @@ class TestFull:
         found = rate(group("Rhine", "Danube", "Elbe"), around)
         assert found["intransitive_triples"] == 1.0 and found["win_rates"] == [0.5] * 3
 
-    @given(st.permutations(LIKED), st.sampled_from([fair, around]))
-    @settings(max_examples=20, deadline=None)
-    def test_relabelling_the_responses_changes_nothing(self, order, reply):
-        row, other = group(*LIKED), group(*order)
-        other["response_ids"] = [f"r-{LIKED.index(text)}" for text in order]
-        one, two = rate(row, reply), rate(other, reply)
-        by_id = dict(zip(other["response_ids"], two["win_rates"], strict=True))
-        assert [by_id[i] for i in row["response_ids"]] == pytest.approx(one["win_rates"])
-        assert two["intransitive_triples"] == one["intransitive_triples"]
+    @given(st.permutations(range(5)), st.integers(0, 500), st.booleans())
+    @settings(max_examples=60, deadline=None)
+    def test_relabelling_the_responses_changes_no_bit(self, order, seed, words):
+        random = np.random.default_rng(seed)
+        shares = {pair: random.choice([0.0, 0.5, 1.0]) if words else random.random() for pair in permutations(LIKED)}
+        ids = {text: f"r-{i}" for i, text in enumerate(random.permutation(LIKED).tolist())}
+
+        def found(texts, **config):
+            row = group(*texts, response_ids=[ids[text] for text in texts])
+            return rate(row, engines={"ranker": ranking(shares)}, oracle="ranker", **config)
+
+        mixed = [LIKED[i] for i in order]
+        one, two, met, again = found(LIKED), found(mixed), *(found(t, tournament="knockout") for t in (LIKED, mixed))
+        for name in ("win_rates", "nash_mixture", "compared"):
+            assert two[name] == [one[name][i] for i in order], name
+        assert two["preference_matrix"] == [[one["preference_matrix"][i][j] for j in order] for i in order]
+        same = ("best_id", "worst_id", "nash_value", "intransitive_triples", "position_flips", "comparisons")
+        assert [one[name] for name in same] == [two[name] for name in same]
+        assert [met[name] for name in ("best_id", "worst_id", "bracket")] == [
+            again[name] for name in ("best_id", "worst_id", "bracket")
+        ]
 
     def test_the_matrix_follows_from_the_raw_verdicts(self):
         found = rate(group(*LIKED), lambda r, d: "tie" if "Oder" in shown(r).values() else fair(r, d))
@@ -136,7 +173,7 @@ class TestFull:
         stage = RatePreferences(RatePreferencesConfig(oracle="scores", scores="points"))
         found = process_row(stage, group("a", "b", points=[0.0, math.log(3)]))[0]
         assert found["preference_matrix"][1] == pytest.approx([0.75, 0.5]) and found["raw_verdicts"] == []
-        assert found["preference_oracle"] == "scores: points" and found["comparisons"] == 1
+        assert found["preference_oracle"] == "scores: points" and found["comparisons"] == 0
         assert not stage.engine_roles and not stage.calls() and not stage.prompt_names
 
     def test_a_ranker_is_asked_in_both_orders(self):
@@ -158,7 +195,11 @@ class TestUnreadable:
 
     def test_more_than_half_unknown_is_refused(self):
         texts = ("Rhine", "Danube", "Elbe")
-        raises_row_error("preference.unreadable", lambda: rate(group(*texts), always("who knows")))
+        found = unreadable(group(*texts), lambda r, d: fair(r, d) if "Elbe" not in shown(r).values() else "who knows")
+        assert found.message.startswith("4 orders have no usable verdict, such as 'r-0' before 'r-2'")
+        assert "begins with 'who knows'" in found.message and "more than half" in found.message
+        assert found.row["raw_verdicts"] == ["first", None, "second", None, None, None]
+        assert found.row["response_ids"] == ["r-0", "r-1", "r-2"] and found.row["unreadable"] == 4
 
     def test_it_is_asked_again_with_another_seed(self):
         seeds = []
@@ -176,7 +217,7 @@ class TestUnreadable:
                 raise RowError("engine.context_exceeded", "too long")
             return fair(request, draw)
 
-        raises_row_error("preference.unreadable", lambda: rate(group("Elbe", "Rhine", "Oder"), fits))
+        assert "engine.context_exceeded: too long" in unreadable(group("Elbe", "Rhine", "Oder"), fits).message
 
     def test_an_engine_that_fails_stops_the_row(self):
         def down(request, draw):
@@ -187,16 +228,16 @@ class TestUnreadable:
 
     def test_a_ranker_without_a_probability_is_unknown(self):
         engine = Ranking(lambda first, second: float("nan")).engine
-        raises_row_error(
-            "preference.unreadable",
-            lambda: rate(group("Elbe", "Rhine"), engines={"ranker": engine}, oracle="ranker"),
-        )
+        found = unreadable(group("Elbe", "Rhine"), engines={"ranker": engine}, oracle="ranker")
+        assert "rank.unreadable: 'scripted' gave [nan]" in found.message
 
     @pytest.mark.parametrize(
         ("changes", "code"),
         [
             ({"response_ids": ["a"], "responses": ["x"]}, "preference.too_few"),
             ({"response_ids": ["a"]}, "preference.unequal_lists"),
+            ({"response_ids": ["a", "a"]}, "preference.repeated_id"),
+            ({"response_ids": ["a", None]}, "preference.repeated_id"),
             ({"responses": None}, "preference.unequal_lists"),
             ({"responses": ["x", " "]}, "preference.empty"),
         ],
@@ -279,10 +320,8 @@ class TestAsking:
 
     def test_choices_without_probabilities_are_unreadable(self):
         judge = Choosing(Sample("first", "stop"))
-        raises_row_error(
-            "preference.unreadable",
-            lambda: rate(group("Elbe", "Rhine"), engines={"judge": judge.engine}, verdict="choices"),
-        )
+        found = unreadable(group("Elbe", "Rhine"), engines={"judge": judge.engine}, verdict="choices")
+        assert "log-probabilities of the words are missing" in found.message
 
     def test_what_is_too_long_is_cut_and_the_row_says_so(self):
         found = rate(group("Elbe " * 100, "Rhine"), always("tie"), max_response_characters=100)
@@ -303,13 +342,14 @@ class TestAsking:
             {"oracle": "scores", "temperature": 0.5},
             {"oracle": "ranker", "verdict": "choices"},
             {"scores": "points"},
+            {"scores": "responses", "oracle": "scores"},
             {"oracle": "scores", "tournament": "knockout"},
             {"losers_bracket": True},
             {"verdict": "scoring", "attempts": 2},
         ],
     )
     def test_options_that_do_not_fit_are_refused(self, config):
-        with pytest.raises(ValidationError, match=r"leave it out|Set "):
+        with pytest.raises(ValidationError, match=r"leave it out|Set |name the list"):
             RatePreferencesConfig(**config)
 
 
@@ -336,9 +376,8 @@ class TestKnockout:
         assert table.column("bracket")[0].as_py()[0]["probability"] == 1.0
 
     def test_it_cannot_go_on_without_a_verdict(self):
-        raises_row_error(
-            "preference.unreadable", lambda: rate(group("Elbe", "Rhine"), always("hm"), tournament="knockout")
-        )
+        found = unreadable(group("Elbe", "Rhine"), always("hm"), tournament="knockout")
+        assert found.message.endswith("the tournament cannot go on")
 
     def test_the_order_follows_names_and_seed_and_not_places(self):
         names = ["d", "b", "a", "c"]
@@ -396,3 +435,10 @@ def test_the_report_says_how_far_the_oracle_can_be_trusted():
         return [row[1] for row in stage.report(BooksInMemory(len(given), table))[0].rows]
 
     assert values(rows) == [6, 0.5, 0, 1.0] and values([]) == [0, None, 0, None]
+
+
+def test_the_report_says_nothing_of_orders_where_nobody_was_asked():
+    stage = RatePreferences(RatePreferencesConfig(oracle="scores"))
+    row = process_row(stage, group("a", "b", reward=[0.0, 1.0]))[0]
+    table = pa.Table.from_pylist([{n: row[n] for n in stage.outputs.names}], schema=stage.outputs)
+    assert [r[1] for r in stage.report(BooksInMemory(1, table))[0].rows] == [0, None, 0, None]

@@ -108,6 +108,8 @@ class TestChoices:
     ("raw", "share"),
     [
         ("tie", 0.5),
+        ("The first response is better.", 1.0),
+        ("[The second is shorter.]\nBetter: second", 0.0),
         ("Shorter.\nBetter: second", 0.0),
         ('{"reason": "x", "better": "first"}', 1.0),
         (json.dumps([math.log(0.25), math.log(0.75)]), 0.25),

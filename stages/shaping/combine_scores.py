@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from pipeline.api import Reject, StageConfig, StageContext, TableResult, TableStage, columns
 from stages.preference.list_columns import ColumnName, one_array
 from stages.selection.pairing import Groups, group_rows
-from stages.shaping.rank_scores import FloatArray, agreement, combine, ranks
+from stages.shaping.rank_scores import EQUAL, FloatArray, agreement, combine, ranks
 from stages.shaping.row_columns import floats, nullable, valid, with_column
 
 
@@ -42,8 +42,9 @@ class CombineScoresConfig(StageConfig):
         if bad:
             raise ValueError(f"the weight of '{bad[0]}' is {self.scores[bad[0]]}; give another, or leave it out")
         made = [self.column, f"{self.column}_agreement", *(f"{name}_rank" for name in self.scores)]
-        if len({*made, *self.scores}) < len(made) + len(self.scores):
-            raise ValueError(f"'{self.column}' or a '..._rank' is the name of a score too; choose another column")
+        there = ("id", "prompt_id", "prompt", "response", *self.scores)
+        if len({*made, *there}) < len(made) + len(there):
+            raise ValueError(f"'{self.column}' or a '..._rank' is the name of another column; choose another 'column'")
         return self
 
 
@@ -113,7 +114,7 @@ class CombineScores(TableStage):
             combined = combine(ranked, weights)
             codes[rows[np.isnan(combined)]] = "combine.missing"
             agreed = agreement(ranked, weights, combined)
-            if self.config.min_agreement > (0.0 if agreed is None else agreed):
+            if self.config.min_agreement > (0.0 if agreed is None else agreed) + EQUAL:
                 codes[rows[np.isfinite(combined)]] = "combine.disagreement"
             found[rows, 0], found[rows, 1], found[rows, 2:] = combined, np.nan if agreed is None else agreed, ranked
         return found

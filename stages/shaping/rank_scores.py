@@ -7,12 +7,15 @@ Plain arithmetic on arrays; knows no rows.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-_EQUAL = 1e-12
+EQUAL = 1e-12
+"""Values that differ by less are equal; sums of the same weights in another order differ by that."""
 
 
 def ranks(scores: FloatArray) -> FloatArray:
@@ -54,7 +57,8 @@ def combine(ranked: FloatArray, weights: FloatArray) -> FloatArray:
 def agreement(ranked: FloatArray, weights: FloatArray, combined: FloatArray) -> float | None:
     """Return the share of weight of the scores that order the best and the worst response as the combination does.
 
-    A score that finds the two equal does not agree; one that lacks either takes no part. The first of equals is meant.
+    A score that finds the two equal does not agree; one that lacks either takes no part. Where several responses are
+    equally good or bad, it is the mean over all of their pairs, so that the order of the rows does not matter.
 
     Args:
         ranked: shape (n, k).
@@ -64,11 +68,11 @@ def agreement(ranked: FloatArray, weights: FloatArray, combined: FloatArray) -> 
     Returns:
         In [0, 1]; None where the combination finds all responses equal, or no score knows both.
     """
-    if not np.isfinite(combined).any() or np.nanmax(combined) - np.nanmin(combined) <= _EQUAL:
+    if not np.isfinite(combined).any() or np.nanmax(combined) - np.nanmin(combined) <= EQUAL:
         return None
-    best = int(np.flatnonzero(combined >= np.nanmax(combined) - _EQUAL)[0])
-    worst = int(np.flatnonzero(combined <= np.nanmin(combined) + _EQUAL)[0])
-    difference = (ranked[best] - ranked[worst]) * np.sign(weights)
-    known = np.isfinite(difference)
-    total = float(np.abs(weights)[known].sum())
-    return float(np.abs(weights)[known & (difference > 0)].sum()) / total if total else None
+    best, worst = combined >= np.nanmax(combined) - EQUAL, combined <= np.nanmin(combined) + EQUAL
+    differences = (ranked[best][:, None] - ranked[worst][None, :]).reshape(-1, len(weights)) * np.sign(weights)
+    mass = np.where(np.isfinite(differences), np.abs(weights), 0.0)
+    total = mass.sum(axis=1)
+    agreeing = np.where(differences > 0, mass, 0.0).sum(axis=1)
+    return math.fsum(agreeing[total > 0] / total[total > 0]) / int((total > 0).sum()) if (total > 0).any() else None

@@ -61,9 +61,12 @@ def log_sigmoid_centered(rewards: FloatArray, references: FloatArray) -> FloatAr
 
 
 def mean_std(rewards: FloatArray) -> FloatArray:
-    """Return (r - mean) / population standard deviation, shape (n,); r - mean where all are equal."""
-    spread = float(rewards.std())
-    return np.asarray((rewards - rewards.mean()) / (spread if spread > 0 else 1.0), dtype=np.float64)
+    """Return (r - mean) / population standard deviation, shape (n,); 0 where all are equal."""
+    if rewards.max() == rewards.min():  # the mean of equal numbers may be off by rounding, and all would be 1
+        return np.zeros_like(rewards)
+    away = rewards - rewards.mean()
+    furthest = float(np.abs(away).max())
+    return np.asarray(away / furthest / (away / furthest).std(), dtype=np.float64)
 
 
 def clipped(rewards: FloatArray) -> FloatArray:

@@ -38,8 +38,10 @@ _OF_TABLE: Mapping[str, Callable[[FloatArray], FloatArray | None]] = {
     "clipped": clipped,
     "minmax": minmax,
 }
+_LARGEST = 1e100
+"""Squares and sums of what lies beyond are no numbers any more."""
 _MESSAGES = {
-    "shape.nonfinite": "the reward is null, NaN or infinite",
+    "shape.nonfinite": f"the reward is null, NaN or infinite, or of a size above {_LARGEST:g}",
     "shape.no_length": "the number of tokens is null",
     "shape.no_prompt": "prompt_id is null",
     "shape.no_reference": "the prompt has no reference with a finite reward, or too few for lsc, which needs two",
@@ -72,8 +74,12 @@ class ShapeRewardsConfig(StageConfig):
 
     @model_validator(mode="after")
     def _options_fit(self) -> Self:
-        if self.column == self.reward:
-            raise ValueError(f"column is '{self.column}', the reward itself; name another, so that the raw one stays")
+        twice = {*self.made_columns()}.intersection(("id", "prompt_id", "prompt", "response", *self.read_columns()))
+        if twice:
+            raise ValueError(f"column '{min(twice)}' would be written over; name another 'column', so that it stays")
+        read = [self.reward, self.reference_rewards, self.reference_flag, self.length if self.length_penalty else None]
+        if len({*read} - {None}) < len([n for n in read if n is not None]):
+            raise ValueError("two of reward, references and length name the same column; name each its own")
         given = [n for n in (self.reference_rewards, self.reference_flag) if n is not None]
         if self.kind in BY_REFERENCE and len(given) != 1:
             raise ValueError(f"kind {self.kind} needs references; name reference_rewards or reference_flag, not both")
@@ -87,6 +93,24 @@ class ShapeRewardsConfig(StageConfig):
             raise ValueError("slope belongs to kind par; leave it out")
         return self
 
+    def read_columns(self) -> Mapping[str, Any]:
+        """Return the columns that the kind needs, with their types."""
+        needed: dict[str, Any] = {self.reward: float}
+        if self.length_penalty:
+            needed[self.length] = int
+        if self.reference_rewards:
+            needed[self.reference_rewards] = list[float]
+        if self.reference_flag:
+            needed[self.reference_flag] = bool
+        if self.reference_flag or self.over == "prompt":
+            needed["prompt_id"] = str
+        return needed
+
+    def made_columns(self) -> Mapping[str, Any]:
+        """Return the columns that are added, with their types."""
+        at = self.column
+        return {at: float, f"{at}_kind": str, f"{at}_references": int, f"{at}_penalised": float}
+
 
 class ShapeRewards(TableStage):
     """Adds the shaped reward as `<column>`, and what it was made from.
@@ -96,7 +120,7 @@ class ShapeRewards(TableStage):
     the mean and the spread of a data set need that.
 
     Reject codes:
-        shape.nonfinite: the reward is null, NaN or infinite.
+        shape.nonfinite: the reward is null, NaN or infinite, or of a size above 1e100.
         shape.no_length: a length penalty is set, and the number of tokens is null.
         shape.no_prompt: prompt_id is null, where responses of a prompt belong together.
         shape.no_reference: no reference of the prompt has a finite reward, or only one for kind `lsc`.
@@ -114,18 +138,7 @@ class ShapeRewards(TableStage):
     def __init__(self, config: ShapeRewardsConfig) -> None:
         """Read the columns that the kind needs."""
         super().__init__(config)
-        needed: dict[str, Any] = {config.reward: float}
-        if config.length_penalty:
-            needed[config.length] = int
-        if config.reference_rewards:
-            needed[config.reference_rewards] = list[float]
-        if config.reference_flag:
-            needed[config.reference_flag] = bool
-        if config.reference_flag or config.over == "prompt":
-            needed["prompt_id"] = str
-        at = config.column
-        made: dict[str, Any] = {at: float, f"{at}_kind": str, f"{at}_references": int, f"{at}_penalised": float}
-        self.inputs, self.outputs = columns(**needed), columns(**made)
+        self.inputs, self.outputs = columns(**config.read_columns()), columns(**config.made_columns())
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Shape every row that has what it takes."""
@@ -157,7 +170,7 @@ class ShapeRewards(TableStage):
     def _penalised(self, table: pa.Table, codes: NDArray[np.object_]) -> FloatArray:
         config = self.config
         rewards = floats(table, config.reward)
-        _mark(codes, ~np.isfinite(rewards), "shape.nonfinite")
+        _mark(codes, ~_usable(rewards), "shape.nonfinite")
         if not config.length_penalty:
             return rewards
         tokens = floats(table, config.length)
@@ -196,15 +209,15 @@ class ShapeRewards(TableStage):
         if self.config.reference_rewards:
             lists = table.column(self.config.reference_rewards)
             for i in good:
-                yield np.array([i]), self._usable(lists[int(i)].as_py() or [])
+                yield np.array([i]), self._first_usable(lists[int(i)].as_py() or [])
             return
         flags: NDArray[np.bool_] = table.column(str(self.config.reference_flag)).fill_null(False).to_numpy()
         for rows in _by_prompt(table, good):
-            yield rows[~flags[rows]], self._usable(rewards[rows[flags[rows]]].tolist())
+            yield rows[~flags[rows]], self._first_usable(rewards[rows[flags[rows]]].tolist())
 
-    def _usable(self, values: list[float | None]) -> FloatArray:
-        finite = [v for v in values if v is not None and np.isfinite(v)]
-        return np.array(finite[: self.config.max_references], dtype=np.float64)
+    def _first_usable(self, values: list[float | None]) -> FloatArray:
+        known = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        return known[_usable(known)][: self.config.max_references]
 
     def _shape(self, rewards: FloatArray, references: FloatArray) -> FloatArray:
         match self.config.kind:
@@ -216,6 +229,10 @@ class ShapeRewards(TableStage):
                 return centered(rewards, references)
             case _:
                 return log_sigmoid_centered(rewards, references)
+
+
+def _usable(rewards: FloatArray) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(rewards) <= _LARGEST)  # false for NaN
 
 
 def _by_prompt(table: pa.Table, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -57,6 +59,13 @@ class TestRanks:
         weights = np.array([3.0, 1.0, 1.0])
         assert agreement(ranked, weights, combine(ranked, weights)) == pytest.approx(0.6)
 
+    def test_of_several_best_ones_all_count_whatever_their_order(self):
+        ranked = np.array([[1.0, 0.0], [0.5, 1.0], [0.0, 0.5]])
+        weights, combined = np.array([1.0, 1.0]), np.array([0.75, 0.75, 0.25])
+        expected = (0.5 + 1.0) / 2  # the first of the two best is above the worst by one score, the second by both
+        for order in itertools.permutations(range(3)):
+            assert agreement(ranked[list(order)], weights, combined[list(order)]) == expected
+
     def test_nobody_agrees_where_all_are_equal_or_nobody_knows_both(self):
         assert agreement(np.full((2, 1), 0.5), np.array([1.0]), np.array([0.5, 0.5])) is None
         assert agreement(np.full((2, 1), NAN), np.array([1.0]), np.array([NAN, NAN])) is None
@@ -81,6 +90,11 @@ class TestCombining:
         assert set(column(rows, "combined_score_agreement", scores=scores).values()) == {0.75}
         assert set(codes(rows, scores=scores, min_agreement=0.8).values()) == {"combine.disagreement"}
         assert codes(rows, scores=scores, min_agreement=0.75) == {}
+
+    def test_a_share_that_rounding_lowers_is_enough(self):
+        scores = {"rules": 0.7, "ratio": 0.2, "third": 0.1}
+        rows = [row(0, 1.0, 0.0) | {"third": 1.0}, row(1, 0.0, 1.0) | {"third": 0.0}]
+        assert 0.7 + 0.1 < 0.8 and codes(rows, scores=scores, min_agreement=0.8) == {}
 
     def test_a_combination_without_an_order_has_no_agreement(self):
         rows = [row(0, 1.0, 0.0), row(1, 0.0, 1.0)]
@@ -123,6 +137,7 @@ class TestCombining:
         {"scores": {"rules": 1.0, "ratio": 0.0}},
         {"scores": {"rules": 1.0, "ratio": NAN}},
         {"scores": BOTH, "column": "rules"},
+        {"scores": BOTH, "column": "prompt_id"},
         {"scores": {"rules": 1.0, "rules_rank": 1.0}},
     ],
 )

@@ -165,6 +165,18 @@ class TestOverRows:
         assert codes(rows, kind="minmax") == {"p0": "shape.no_spread", "p1": "shape.no_spread"}
         assert values(rows, kind="mean_std") == {"p0": 0.0, "p1": 0.0}
 
+    @pytest.mark.parametrize(("reward", "count"), [(0.1, 3), (0.1, 6), (0.7, 11)])
+    def test_equal_rewards_whose_mean_is_rounded_are_no_deviation(self, reward, count):
+        assert mean_std(np.full(count, reward)).tolist() == [0.0] * count
+
+    def test_sizes_do_not_matter_to_the_deviation(self):
+        for size in (1e-200, 1.0, 1e99):
+            assert mean_std(array(0.0, size)) == pytest.approx([-1.0, 1.0])
+
+    def test_what_no_square_can_hold_is_refused(self):
+        assert codes([row(0, 1e101), row(1, 0.0), row(2, 1.0)], kind="mean_std") == {"p0": "shape.nonfinite"}
+        assert codes([row(0, 1.0, refs=[-1e101])], reference_rewards="refs") == {"p0": "shape.no_reference"}
+
     def test_a_bad_reward_is_set_aside_and_moves_nothing(self):
         rows = [
             row(0, 0.0),
@@ -207,6 +219,11 @@ class TestPenalty:
     "config",
     [
         {"kind": "minmax", "column": "reward"},
+        {"kind": "minmax", "column": "id"},
+        {"kind": "minmax", "column": "prompt_id"},
+        {"reference_rewards": "refs", "column": "refs"},
+        {"kind": "minmax", "length_penalty": 0.1, "length": "shaped_reward_kind"},
+        {"reference_rewards": "reward"},
         {},
         {"reference_rewards": "a", "reference_flag": "b"},
         {"kind": "minmax", "reference_rewards": "a"},

@@ -1,8 +1,6 @@
-import asyncio
 import itertools
 import json
 import math
-import re
 
 import numpy as np
 import pyarrow as pa
@@ -16,98 +14,29 @@ from pipeline.api import (
     CHOICE,
     SCORE_TOKENS,
     EngineError,
-    GenResult,
-    PoolResult,
-    Reject,
     RowError,
     Sample,
     ScoreResult,
 )
 from pipeline.testing import process_row, raises_row_error, scripted_engine
-from stages.preference.comparing import together
 from stages.preference.comparison_replies import share_of_raw
 from stages.preference.preference_matrix import symmetrise
 from stages.preference.rate_preferences import RatePreferences, RatePreferencesConfig
-from stages.preference.tournament import Undecided, bracket_order, knock_out
 from tests.unit.stages.books_in_memory import BooksInMemory
-
-PROMPT = [{"role": "user", "content": "Name a river."}]
-_SHOWN = re.compile(r"^BEGIN (FIRST|SECOND) [0-9a-f]{16}\n(.*?)\nEND \1 ", re.MULTILINE | re.DOTALL)
-LIKED = ["Rhine", "Danube", "Elbe", "Oder", "Spree"]
-"""Best first."""
-
-
-def group(*texts, **further):
-    return {
-        "id": "p",
-        "prompt_id": "p",
-        "prompt": PROMPT,
-        "response_ids": [f"r-{i}" for i in range(len(texts))],
-        "responses": list(texts),
-    } | further
-
-
-def shown(request):
-    return {side: text.strip() for side, text in _SHOWN.findall(request.messages[-1]["content"])}
-
-
-def fair(request, _draw):
-    texts = shown(request)
-    return "first" if LIKED.index(texts["FIRST"]) < LIKED.index(texts["SECOND"]) else "second"
-
-
-def around(request, _draw):
-    """Prefer in a circle: Rhine over Danube over Elbe over Rhine."""
-    texts = shown(request)
-    return "first" if (LIKED.index(texts["SECOND"]) - LIKED.index(texts["FIRST"])) % 3 == 1 else "second"
-
-
-def always(word):
-    return lambda request, draw: word
-
-
-def rate(row, reply=fair, engines=None, **config):
-    return process_row(RatePreferences(RatePreferencesConfig(**config)), row, reply, engines)[0]
-
-
-def unreadable(row, reply=fair, engines=None, **config):
-    found = rate(row, reply, engines, **config)
-    assert isinstance(found, Reject) and found.code == "preference.unreadable"
-    return found
-
-
-class Choosing:
-    """A scripted engine that chooses among texts, and remembers its requests."""
-
-    def __init__(self, sample):
-        self.engine, self.requests = scripted_engine(), []
-        self.engine.capabilities = lambda: frozenset({CHAT, CHOICE})
-
-        async def generate(request):
-            self.requests.append(request)
-            return GenResult((sample,))
-
-        self.engine.generate = generate
-
-
-class Ranking:
-    """An engine that ranks a pair by `share(first, second)`."""
-
-    def __init__(self, share):
-        self.engine = scripted_engine()
-
-        async def pool(request):
-            return PoolResult((share(*request.candidates),), 3)
-
-        self.engine.pool = pool
-
-
-def permutations(texts):
-    return list(itertools.permutations(texts, 2))
-
-
-def ranking(shares):
-    return Ranking(lambda first, second: shares[first, second]).engine
+from tests.unit.stages.preference_parts import (
+    LIKED,
+    Choosing,
+    Ranking,
+    always,
+    around,
+    fair,
+    group,
+    permutations,
+    ranking,
+    rate,
+    shown,
+    unreadable,
+)
 
 
 class TestFull:
@@ -351,79 +280,6 @@ class TestAsking:
     def test_options_that_do_not_fit_are_refused(self, config):
         with pytest.raises(ValidationError, match=r"leave it out|Set |name the list"):
             RatePreferencesConfig(**config)
-
-
-class TestKnockout:
-    def test_the_best_is_found_with_few_requests(self):
-        engine = scripted_engine(fair)
-        found = rate(group(*LIKED[::-1]), engines={"judge": engine}, tournament="knockout")
-        assert found["best_id"] == "r-4" and len(engine.generate_calls) == 8 and found["comparisons"] == 4
-        assert found["win_rates"] is None and found["nash_mixture"] is None
-        assert [m["round"] for m in found["bracket"]] == [1, 1, 2, 3]
-        assert found["bracket"][-1]["winner_id"] == "r-4" and found["bracket"][-1]["loser_id"] == found["worst_id"]
-        assert sum(v is None for row in found["preference_matrix"] for v in row) == 12
-
-    def test_the_losers_play_for_the_last_place(self):
-        engine = scripted_engine(fair)
-        found = rate(group(*LIKED[:4]), engines={"judge": engine}, tournament="knockout", losers_bracket=True)
-        assert (found["best_id"], found["worst_id"]) == ("r-0", "r-3") and len(engine.generate_calls) == 8
-        assert [m["bracket"] for m in found["bracket"]].count("losers") == 1
-
-    def test_its_columns_have_the_declared_types(self):
-        stage = RatePreferences(RatePreferencesConfig(tournament="knockout"))
-        found = process_row(stage, group("Elbe", "Rhine"), fair)[0]
-        table = pa.Table.from_pylist([{n: found[n] for n in stage.outputs.names}], schema=stage.outputs)
-        assert table.column("bracket")[0].as_py()[0]["probability"] == 1.0
-
-    def test_it_cannot_go_on_without_a_verdict(self):
-        found = unreadable(group("Elbe", "Rhine"), always("hm"), tournament="knockout")
-        assert found.message.endswith("the tournament cannot go on")
-
-    def test_the_order_follows_names_and_seed_and_not_places(self):
-        names = ["d", "b", "a", "c"]
-        order = bracket_order(names, 7)
-        assert [names[i] for i in order] == [sorted(names)[i] for i in bracket_order(sorted(names), 7)]
-        assert len({tuple(bracket_order(names, seed)) for seed in range(20)}) > 5
-
-    @given(st.integers(2, 17), st.booleans(), st.integers(0, 1000))
-    @settings(max_examples=60, deadline=None)
-    def test_strength_decides_and_the_number_of_comparisons_is_as_stated(self, n, losers, seed):
-        asked = []
-
-        async def stronger(one, other):
-            asked.append((one, other))
-            return 1.0 if one > other else 0.0
-
-        outcome = asyncio.run(knock_out(bracket_order([str(i) for i in range(n)], seed), stronger, losers))
-        assert outcome.best == n - 1 and len(asked) == len(outcome.matches) == n - 1 + (n // 2 - 1 if losers else 0)
-        assert outcome.worst != outcome.best and (not losers or n % 2 or outcome.worst == 0)
-
-    def test_of_equals_the_first_in_the_bracket_goes_on(self):
-        async def level(one, other):
-            return 0.5
-
-        assert asyncio.run(knock_out([3, 1, 2], level, False)).best == 3
-
-    def test_an_unknown_comparison_leaves_it_undecided(self):
-        async def unknown(one, other):
-            return None
-
-        with pytest.raises(Undecided):
-            asyncio.run(knock_out([0, 1], unknown, False))
-
-
-def test_all_requests_end_before_the_first_failure_is_raised():
-    done = []
-
-    async def job(i):
-        await asyncio.sleep(0)
-        done.append(i)
-        if i < 2:
-            raise ValueError(str(i))
-
-    with pytest.raises(ValueError, match="0"):
-        asyncio.run(together(job(i) for i in range(3)))
-    assert done == [0, 1, 2]
 
 
 def test_the_report_says_how_far_the_oracle_can_be_trusted():

@@ -116,8 +116,7 @@ class Session:
     def _encode(self, request: PoolRequest) -> Encoded:
         if request.candidates is None:
             return self._text.encode(request)
-        if self._comparison is None:
-            raise EngineError("engine 'classifier' was asked to compare two responses; set pair_ranker")
+        assert self._comparison is not None  # the engine refuses candidates without a pair_ranker
         source = source_text(request.messages or ())
         if self._pairs is not None:
             return Encoded(self._pairs.encode(source, *request.candidates))

@@ -96,9 +96,9 @@ class JudgePair(RowStage):
     the length margin. A verdict of style `plain` claims no extent and counts as slight. `soft_preference` is P(a) +
     P(tie) / 2 of the choices' probabilities, the mean of both orders, with `choice_logprobs_forward` and `_backward`
     (nats, of the words A, B and tie as shown); null unless `soft`. `raw_*` are the replies, `reasons_*` what the judge
-    wrote before its choice, `judge_attempts` all requests, `length_a` and `length_b` characters. Two responses without
-    text are a tie, one of them loses by much, both without a request and flagged `judge_empty`. `conversation_cut`,
-    `a_cut` and `b_cut` say that the judge saw a part only.
+    wrote before its choice, `judge_attempts` all requests, `judge_model` the judge, `length_a` and `length_b`
+    characters. Two responses without text are a tie, one of them loses by much, both without a request and flagged
+    `judge_empty`. `conversation_cut`, `a_cut` and `b_cut` say that the judge saw a part only.
 
     Reject codes:
         judge.no_prompt: the prompt is null or holds no turn.
@@ -129,6 +129,7 @@ class JudgePair(RowStage):
         choice_logprobs_forward=list[float],
         choice_logprobs_backward=list[float],
         judge_attempts=int,
+        judge_model=str,
         judge_empty=bool,
         length_a=int,
         length_b=int,
@@ -155,11 +156,12 @@ class JudgePair(RowStage):
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask in both orders, or decide about a pair with an empty text."""
-        config, judge = self.config, Judge(self.config, ctx, row["id"])
-        conversation, items = judge.conversation(row), checklist_in(row, config.checklist)
+        config, judge = self.config, Judge(self.config, ctx, row)
+        conversation, items = judge.conversation(), checklist_in(row, config.checklist)
         a, b = text_in(row, config.a_column), text_in(row, config.b_column)
         empty = outcome_of_empty(not a.strip(), not b.strip())
         seen = {
+            "judge_model": judge.model,
             "conversation_cut": conversation.cut,
             "a_cut": judge.response("RESPONSE", a, config.max_response_characters).cut,
             "b_cut": judge.response("RESPONSE", b, config.max_response_characters).cut,

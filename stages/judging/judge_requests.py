@@ -64,13 +64,14 @@ class Judge:
     Attributes:
         config: options of the stage.
         ctx: context of the stage.
-        row_id: what the seeds are made from.
+        row: what is asked about; seeds of replies come from its id, those of quotations from its prompt's id, so that
+            all responses to a prompt are shown behind the same conversation, which an engine may then read once.
         area: first part of the reject codes.
     """
 
     config: JudgeConfig
     ctx: StageContext
-    row_id: str
+    row: Row
     area: str = "judge"
 
     async def verdict(
@@ -115,7 +116,7 @@ class Judge:
         config, engine = self.config, self.ctx.engine("judge")
         temperature = max(config.temperature, config.retry_temperature) if attempt else config.temperature
         how = Asking(engine, temperature, config.max_tokens, 1, self.area, held, config.top_p)
-        return await ask(how, messages, lambda _: self.ctx.seed(self.row_id, draw * ATTEMPTS + attempt), parse)
+        return await ask(how, messages, lambda _: self.ctx.seed(self.row["id"], draw * ATTEMPTS + attempt), parse)
 
     async def choice(
         self, messages: tuple[Message, ...], choices: Sequence[str], draw: int = 0, probabilities: bool = False
@@ -136,7 +137,7 @@ class Judge:
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,
             top_p=self.config.top_p,
-            seed=self.ctx.seed(self.row_id, draw * ATTEMPTS),
+            seed=self.ctx.seed(self.row["id"], draw * ATTEMPTS),
             choices=tuple(choices),
         )
         sample = (await self.ctx.engine("judge").generate(request)).samples[0]
@@ -146,18 +147,23 @@ class Judge:
 
     @property
     def quoting(self) -> int:
-        """Return the seed of quotations, the same whatever is asked about the row."""
-        return self.ctx.seed(self.row_id, _QUOTING)
+        """Return the seed of quotations, the same for all that is asked about a prompt."""
+        return self.ctx.seed(self.row.get("prompt_id") or self.row["id"], _QUOTING)
 
-    def conversation(self, row: Row) -> Shown:
-        """Return the prompt of a row, turn by turn.
+    @property
+    def model(self) -> str:
+        """Return the judge's name and revision, as rows record it."""
+        return self.ctx.engine("judge").model
+
+    def conversation(self) -> Shown:
+        """Return the prompt of the row, turn by turn.
 
         Raises:
             RowError: `<area>.no_prompt` if there is none.
         """
-        if not row["prompt"]:
+        if not self.row["prompt"]:
             raise RowError(f"{self.area}.no_prompt", "the column 'prompt' is null or holds no turn")
-        return show_conversation(row["prompt"], self.quoting, self.config.max_conversation_characters)
+        return show_conversation(self.row["prompt"], self.quoting, self.config.max_conversation_characters)
 
     def response(self, label: str, text: str, most: int | None) -> Shown:
         """Return a response, quoted under a label in capitals."""

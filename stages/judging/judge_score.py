@@ -55,8 +55,9 @@ class JudgeScore(RowStage):
 
     `judge_score` is in [1, 10], `judge_score_rescaled` is (score - 5) * 2. `judge_scores`, `strengths`, `weaknesses`
     and `judge_raw` have one entry per sample, null where no attempt could be read; `valid_n` counts the readable ones,
-    `judge_attempts` all requests. A response without text scores 1 without a request, as in WildBench, and is flagged
-    `judge_empty`, its lists empty. `conversation_cut` and `response_cut` say that the judge saw a part only.
+    `judge_attempts` all requests, `judge_model` names the judge. A response without text scores 1 without a request, as
+    in WildBench, and is flagged `judge_empty`, its lists empty. `conversation_cut` and `response_cut` say that the
+    judge saw a part only.
 
     Reject codes:
         judge.no_prompt: the prompt is null or holds no turn.
@@ -81,6 +82,7 @@ class JudgeScore(RowStage):
         weaknesses=list[str],
         judge_raw=list[str],
         judge_attempts=int,
+        judge_model=str,
         judge_empty=bool,
         conversation_cut=bool,
         response_cut=bool,
@@ -103,11 +105,11 @@ class JudgeScore(RowStage):
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Score one response, or decide about an empty one."""
-        config, judge = self.config, Judge(self.config, ctx, row["id"])
-        conversation = judge.conversation(row)
+        config, judge = self.config, Judge(self.config, ctx, row)
+        conversation = judge.conversation()
         items, text = checklist_in(row, config.checklist), text_in(row, "response")
         response = judge.response("RESPONSE", text, config.max_response_characters)
-        cuts = {"conversation_cut": conversation.cut, "response_cut": response.cut}
+        cuts = {"conversation_cut": conversation.cut, "response_cut": response.cut, "judge_model": judge.model}
         if not text.strip():
             return [{**row, **_scored([]), **cuts, "judge_score": 1.0, "judge_score_rescaled": rescaled(1)}]
         messages = ctx.prompt(self.prompt_names[0]).render(

@@ -46,7 +46,10 @@ class MakeChecklistConfig(JudgeConfig):
 
 
 class MakeChecklist(RowStage):
-    """Adds `checklist`, the questions in order, `checklist_raw`, `checklist_attempts` and `conversation_cut`.
+    """Adds `checklist`, the questions in order, and how it came about.
+
+    `checklist_raw` is the reply, `checklist_attempts` the requests it took, `checklist_model` who wrote it;
+    `conversation_cut` says that the model saw a part only.
 
     Reject codes:
         checklist.no_prompt: the prompt is null or holds no turn.
@@ -60,7 +63,9 @@ class MakeChecklist(RowStage):
     config_type: ClassVar[type[MakeChecklistConfig]] = MakeChecklistConfig
 
     inputs = columns(prompt=MESSAGES)
-    outputs = columns(checklist=list[str], checklist_raw=str, checklist_attempts=int, conversation_cut=bool)
+    outputs = columns(
+        checklist=list[str], checklist_raw=str, checklist_attempts=int, checklist_model=str, conversation_cut=bool
+    )
     engine_roles: Mapping[str, str] = {"judge": CHAT}
     optional_capabilities: Mapping[str, Sequence[str]] = {"judge": (JSON_SCHEMA,)}
     prompt_names: Sequence[str] = ("questions.v1", "questions_lines.v1")
@@ -69,9 +74,9 @@ class MakeChecklist(RowStage):
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask for the questions of one prompt."""
-        config, judge = self.config, Judge(self.config, ctx, row["id"], "checklist")
+        config, judge = self.config, Judge(self.config, ctx, row, "checklist")
         least, most = config.min_questions, config.max_questions
-        conversation = judge.conversation(row)
+        conversation = judge.conversation()
         form = config.format
         if form == "auto":
             form = "json" if ctx.engine("judge").offers(JSON_SCHEMA) else "lines"
@@ -80,6 +85,7 @@ class MakeChecklist(RowStage):
         schema = checklist_schema(least, most) if form == "json" else None
         answer = await judge.verdict(messages, lambda reply: read_checklist(reply, least, most), json_schema=schema)
         made = {"checklist": answer.parsed, "checklist_raw": answer.text, "checklist_attempts": answer.attempts}
+        made["checklist_model"] = judge.model
         return [{**row, **made, "conversation_cut": conversation.cut}]
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:

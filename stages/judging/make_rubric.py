@@ -68,7 +68,8 @@ class MakeRubric(RowStage):
     """Adds `rubric`, a list of items with text, importance and weight, and how it came about.
 
     A negative weight is a pitfall: its text names a fault that a response may have. `rubric_raw` is the reply,
-    `rubric_attempts` the requests; `conversation_cut` and `reference_cut` say that the model saw a part only.
+    `rubric_attempts` the requests, `rubric_model` who wrote it; `conversation_cut` and `reference_cut` say that the
+    model saw a part only.
 
     Reject codes:
         rubric.no_prompt: the prompt is null or holds no turn.
@@ -82,7 +83,14 @@ class MakeRubric(RowStage):
     version: ClassVar[int] = 1
     config_type: ClassVar[type[MakeRubricConfig]] = MakeRubricConfig
 
-    outputs = columns(rubric=RUBRIC, rubric_raw=str, rubric_attempts=int, conversation_cut=bool, reference_cut=bool)
+    outputs = columns(
+        rubric=RUBRIC,
+        rubric_raw=str,
+        rubric_attempts=int,
+        rubric_model=str,
+        conversation_cut=bool,
+        reference_cut=bool,
+    )
     engine_roles: Mapping[str, str] = {"judge": CHAT}
     optional_capabilities: Mapping[str, Sequence[str]] = {"judge": (JSON_SCHEMA,)}
     prompt_names: Sequence[str] = ("items.v1",)
@@ -97,8 +105,8 @@ class MakeRubric(RowStage):
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask for the rubric of one prompt."""
-        config, judge = self.config, Judge(self.config, ctx, row["id"], "rubric")
-        conversation = judge.conversation(row)
+        config, judge = self.config, Judge(self.config, ctx, row, "rubric")
+        conversation = judge.conversation()
         text, cut = self._reference(row, judge)
         form = config.format
         if form == "auto":
@@ -114,7 +122,7 @@ class MakeRubric(RowStage):
         )
         made = {"rubric": [item.to_row() for item in answer.parsed], "rubric_raw": answer.text}
         cuts = {"conversation_cut": conversation.cut, "reference_cut": cut}
-        return [{**row, **made, "rubric_attempts": answer.attempts, **cuts}]
+        return [{**row, **made, "rubric_attempts": answer.attempts, "rubric_model": judge.model, **cuts}]
 
     def _reference(self, row: Row, judge: Judge) -> tuple[str, bool]:
         if self.config.reference is None:

@@ -59,8 +59,9 @@ class ScoreRubric(RowStage):
     `rubric_valid_n` counts the others, `rubric_earned` and `rubric_possible` are the sums of weights, whose quotient is
     cut to [0, 1]. Implicit: `rubric_holistic` is the judge's score from 1 to 10, and `rubric_score` is (score - 1) / 9.
     What the other mode gives is null. `rubric_raw` holds the replies (one for all items, or one for each),
-    `rubric_judge_attempts` counts the requests. A response without text scores 0 without a request and is flagged
-    `rubric_empty`. `conversation_cut` and `response_cut` say that the judge saw a part only.
+    `rubric_judge_attempts` counts the requests, `rubric_judge_model` names the judge. A response without text scores 0
+    without a request and is flagged `rubric_empty`. `conversation_cut` and `response_cut` say that the judge saw a part
+    only.
 
     Reject codes:
         rubric.no_prompt: the prompt is null or holds no turn.
@@ -86,6 +87,7 @@ class ScoreRubric(RowStage):
         rubric_holistic=int,
         rubric_raw=list[str],
         rubric_judge_attempts=int,
+        rubric_judge_model=str,
         rubric_empty=bool,
         conversation_cut=bool,
         response_cut=bool,
@@ -107,12 +109,16 @@ class ScoreRubric(RowStage):
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Score one response, or decide about an empty one."""
-        judge = Judge(self.config, ctx, row["id"], "rubric")
-        conversation, text = judge.conversation(row), text_in(row, "response", "rubric")
+        judge = Judge(self.config, ctx, row, "rubric")
+        conversation, text = judge.conversation(), text_in(row, "response", "rubric")
         if not any(item["weight"] > 0 for item in row["rubric"] or ()):
             raise RowError("rubric.no_rubric", "the column 'rubric' is null or has no item to fulfil")
         response = judge.response("RESPONSE", text, self.config.max_response_characters)
-        cuts = {"conversation_cut": conversation.cut, "response_cut": response.cut}
+        cuts = {
+            "conversation_cut": conversation.cut,
+            "response_cut": response.cut,
+            "rubric_judge_model": judge.model,
+        }
         if not text.strip():
             return [{**row, **_columns(score=0.0, raw=(), empty=True), **cuts}]
         shown = {"conversation": conversation.text, "response": response.text}

@@ -59,6 +59,7 @@ def test_a_row_gets_its_questions_and_the_reply_they_came_from():
         "checklist": QUESTIONS,
         "checklist_raw": LINES,
         "checklist_attempts": 1,
+        "checklist_model": "scripted",
         "conversation_cut": False,
     }
 

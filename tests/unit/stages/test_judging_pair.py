@@ -55,6 +55,7 @@ def test_both_orders_are_asked_and_kept():
     assert (made["raw_forward"], made["raw_backward"]) == (choice("A+"), choice("B+"))
     assert made["reasons_forward"].splitlines()[0] == "analysis_a: analysis_a."
     assert (made["length_a"], made["length_b"], made["judge_empty"], made["soft_preference"]) == (21, 5, False, None)
+    assert made["judge_model"] == "scripted"
 
 
 @pytest.mark.parametrize("always", ["A++", "A+", "B+", "B++"])

@@ -133,6 +133,7 @@ class TestMake:
             "rubric": [i.to_row() for i in ITEMS],
             "rubric_raw": LINES,
             "rubric_attempts": 1,
+            "rubric_model": "scripted",
             "conversation_cut": False,
             "reference_cut": False,
         }
@@ -185,6 +186,7 @@ class TestScore:
             "rubric_holistic": None,
             "rubric_raw": [VERDICTS],
             "rubric_judge_attempts": 1,
+            "rubric_judge_model": "scripted",
             "rubric_empty": False,
             "conversation_cut": False,
             "response_cut": False,

@@ -105,6 +105,7 @@ def test_a_row_keeps_score_reasons_and_the_reply():
         "weaknesses": ["It says no more."],
         "judge_raw": [GOOD],
         "judge_attempts": 1,
+        "judge_model": "scripted",
         "judge_empty": False,
         "conversation_cut": False,
         "response_cut": False,
@@ -120,6 +121,14 @@ def test_instructions_come_first_and_the_answer_form_last_with_all_texts_quoted_
     order = [rest.index(t) for t in ("The Elbe.", "Name another", "- Is it a river?", "Rate this 10.", "in this form:")]
     assert order == sorted(order) and "<|im_end|>" not in rest
     assert rest.count("BEGIN RESPONSE ") == 1 and rest.count("BEGIN CHECKLIST ") == 1
+
+
+def test_all_responses_to_a_prompt_stand_behind_the_same_words():
+    judge = ScriptedJudge(GOOD)
+    for i, response in enumerate(("The Oder.", "The Rhine.")):
+        judge.judge(stage(), ROW | {"id": f"r{i}", "prompt_id": "p", "response": response})
+    first, second = (r.messages[0]["content"].partition("BEGIN RESPONSE ")[0] for r in judge.requests)
+    assert first == second and judge.requests[0].seed != judge.requests[1].seed
 
 
 def test_without_a_checklist_none_is_spoken_of():

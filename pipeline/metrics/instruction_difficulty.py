@@ -64,10 +64,7 @@ class _Stacked:
 def _stack(systems: Sequence[Judgments], numbers: dict[Instruction, int]) -> _Stacked:
     parts: list[tuple[Array, Array, Array, Array]] = []
     for k, judged in enumerate(systems):
-        longer = np.asarray(judged.baseline_lengths, dtype=np.float64) - judged.system_lengths
-        spread = longer.std(ddof=1)
-        scaled = np.tanh(longer / spread) if spread > 0 else np.zeros(len(longer))
-        known = ~np.isnan(judged.preferences)
+        known, scaled = judged.known, judged.scaled_differences()
         at = np.array([numbers[i] for i in judged.instructions], dtype=np.float64)
         parts.append((np.full(known.sum(), float(k)), at[known], scaled[known], judged.preferences[known]))
     system, instruction, length, target = (np.concatenate(p) for p in zip(*parts, strict=True))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.intervals import bootstrap_interval
 from pipeline.metrics.length_glm import FOLDS, Array, choose_c, fit_l1, fit_unpenalised, sigmoid
-from pipeline.metrics.win_rate import WinRate, standard_error_of_mean, win_rate
+from pipeline.metrics.win_rate import WinRate, check_preferences, standard_error_of_mean, win_rate
 
 Instruction = str | int
 IntArray = NDArray[np.int64]
@@ -36,21 +36,60 @@ class Judgments:
 
     Attributes:
         instructions: what was asked, by any id; all text or all integers.
-        preferences: probability that the system's answer is the better one, in [0, 1]; NaN if missing.
+        preferences: probability that the system's answer is the better one, in [0, 1]; NaN or None if missing.
+            AlpacaEval's files hold 1 to 2: `win_rate.from_one_to_two`.
         system_lengths: characters of the system's answers.
         baseline_lengths: characters of the baseline's answers.
+        difficulties: of the rows, where they are not looked up; None if they are, or if there are none.
     """
 
     instructions: Sequence[Instruction]
     preferences: Array
     system_lengths: Array
     baseline_lengths: Array
+    difficulties: Array | None = None
 
     def __post_init__(self) -> None:
-        """Check that all columns are equally long."""
-        sizes = {len(c) for c in (self.instructions, self.preferences, self.system_lengths, self.baseline_lengths)}
+        """Check the columns, and make arrays of lists."""
+        sizes = {len(self.instructions)}
+        for name in ("preferences", "system_lengths", "baseline_lengths", "difficulties"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+                sizes.add(len(getattr(self, name)))
         if len(sizes) > 1:
             raise ValueError(f"columns of {sorted(sizes)} rows; expected one length")
+        check_preferences(self.preferences)
+        for name, least in (("system_lengths", 0.0), ("baseline_lengths", 0.0), ("difficulties", -math.inf)):
+            column = getattr(self, name)
+            wrong = [] if column is None else np.flatnonzero(~(np.isfinite(column) & (column >= least))).tolist()
+            if wrong:
+                raise ValueError(f"'{name}' of row {wrong[0]} is {column[wrong[0]]}; leave out rows without an answer")
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Return which rows have a preference."""
+        out: NDArray[np.bool_] = ~np.isnan(self.preferences)
+        return out
+
+    @property
+    def tie_with_itself(self) -> bool:
+        """Return whether all is a tie of equally long answers, as of the baseline against itself."""
+        ties = bool((self.preferences[self.known] == 0.5).all())
+        return ties and np.array_equal(self.system_lengths, self.baseline_lengths)
+
+    def scaled_differences(self) -> Array:
+        """Return tanh((len_baseline - len_system) / s), not centred; 0 where all differences are one number."""
+        longer = self.baseline_lengths - self.system_lengths
+        spread = float(longer.std(ddof=1)) if len(longer) > 1 else 0.0
+        return np.tanh(longer / spread) if spread > 0 else np.zeros(len(longer))
+
+    def taken(self, at: IntArray) -> Judgments:
+        """Return the rows at these positions."""
+        names = [self.instructions[i] for i in at.tolist()]
+        columns = (self.preferences, self.system_lengths, self.baseline_lengths)
+        difficulties = None if self.difficulties is None else self.difficulties[at]
+        preferences, system_lengths, baseline_lengths = (c[at] for c in columns)
+        return Judgments(names, preferences, system_lengths, baseline_lengths, difficulties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +118,8 @@ class LengthControlled:
             spread of difficulty alone; without difficulty it is 0.
         interval: 95 % bootstrap interval of `lc_win_rate` over instructions, the penalty held; (nan, nan) if not asked.
         weights: of the regression.
-        c: inverse L1 penalty used; None if the fit had none.
+        gamma_interval: that of the weight of length.
+        c: inverse L1 penalty used; None if the fit had none, or there was none to make.
     """
 
     raw: WinRate
@@ -87,6 +127,7 @@ class LengthControlled:
     lc_standard_error: float
     interval: tuple[float, float]
     weights: Weights
+    gamma_interval: tuple[float, float]
     c: float | None
 
     @property
@@ -108,11 +149,12 @@ def length_controlled_win_rate(
 ) -> LengthControlled:
     """Fit the regression for one system and predict its win rate at equal lengths.
 
-    The baseline is not fitted against itself: its weights are `BASELINE` and its figure is 50 by definition.
+    The baseline is not fitted against itself: where all is a tie of equally long answers the weights are `BASELINE`
+    and the figure is 50.
 
     Args:
         judgments: of the system; two rows with a preference at least.
-        difficulty: by instruction; None leaves the term out.
+        difficulty: by instruction; None leaves the term out, or takes `difficulties` of the judgments.
         regulariser: the baseline model asked to be verbose, and to be concise, against the baseline: they hold gamma
             and beta near the effect of length alone. Without them gamma is confounded with quality.
         penalty: `l1` as published, or `none`.
@@ -120,33 +162,37 @@ def length_controlled_win_rate(
         resamples: of the bootstrap; 0 for no interval. Each refits at the same penalty.
         seed: of the bootstrap.
         lookup: `position` gives the i-th row the i-th number of `difficulty`, as the published code does; only to
-            reproduce published figures of systems with missing rows.
+            reproduce published figures of systems with missing rows. The regulariser is looked up by instruction.
 
     Raises:
-        ValueError: if a row has no difficulty, or fewer rows than 2 (than 5 to choose C) have a preference.
+        ValueError: if a row has no difficulty but others have, or fewer rows than 2 (than 5 to choose C) have a
+            preference.
     """
-    own = _by_position(judgments, difficulty) if lookup == "position" else _by_instruction(judgments, difficulty)
-    regression = _Regression.of(judgments, own, [(r, _by_instruction(r, difficulty)) for r in regulariser])
-    everyone = np.arange(len(own))
-    known = int((~np.isnan(regression.rows.preferences)).sum())
+    own = _by_position(judgments, difficulty) if lookup == "position" else _difficulties(judgments, difficulty)
+    beside = [_difficulties(r, difficulty) for r in regulariser]
+    if len({d is None for d in (own, *beside)}) > 1:
+        raise ValueError("some judgments have difficulties and some none; give all or none")
+    known = int(judgments.known.sum())
     if known < (FOLDS if penalty == "l1" and c is None else 2):
         raise ValueError(f"{known} rows with a preference are too few to fit a regression")
+    raw, unknown = win_rate(judgments.preferences), (math.nan, math.nan)
+    if judgments.tie_with_itself:
+        return LengthControlled(raw, 50.0, 0.0, (50.0, 50.0) if resamples else unknown, BASELINE, unknown, None)
+    regression = _Regression.of(judgments, own, list(zip(regulariser, beside, strict=True)))
+    everyone = np.arange(len(judgments.instructions))
     if penalty == "none":
         c = None
     elif c is None:
         c = choose_c(*regression.stacked(everyone))
-    chances = regression.predicted(everyone, c)
-    interval = (math.nan, math.nan)
-    if resamples:
-        names = regression.rows.instructions
-        interval = bootstrap_interval(names, lambda at: 100 * regression.predicted(at, c).mean(), seed, resamples)
-    gamma, beta, theta = (float(v) for v in regression.fitted(everyone, c))
+    weights, chances = regression.predicted(everyone, c)
+    intervals = regression.intervals(c, seed, resamples) if resamples else (unknown, unknown)
     return LengthControlled(
-        win_rate(judgments.preferences),
+        raw,
         100 * float(chances.mean()),
         100 * standard_error_of_mean(chances),
-        interval,
-        Weights(gamma, beta, theta),
+        intervals[0],
+        Weights(*weights.tolist()),
+        intervals[1],
         c,
     )
 
@@ -173,47 +219,45 @@ class _Regression:
     """Features, targets and weights of the regulariser."""
 
     @classmethod
-    def of(cls, judgments: Judgments, own: Array, regulariser: Sequence[tuple[Judgments, Array]]) -> _Regression:
-        columns = (judgments.preferences, judgments.system_lengths, judgments.baseline_lengths)
-        sortable = [np.nan_to_num(c, nan=-1.0).tolist() for c in (*columns, own)]
-        order = sorted(range(len(own)), key=lambda i: (judgments.instructions[i], *(c[i] for c in sortable)))
-        features = [_features(r, d, 0.0) for r, d in regulariser]
-        targets = [np.asarray(r.preferences, dtype=np.float64) for r, _ in regulariser]
-        weights = [np.full(len(t), REGULARISER_WEIGHT / len(regulariser)) for t in targets]
-        beside = (
-            np.vstack([np.empty((0, 3)), *features]),
-            np.concatenate([np.empty(0), *targets]),
-            np.concatenate([np.empty(0), *weights]),
-        )
-        return cls(_taken(judgments, np.array(order)), own[order], beside)
+    def of(
+        cls, judgments: Judgments, own: Array | None, regulariser: Sequence[tuple[Judgments, Array | None]]
+    ) -> _Regression:
+        rows, difficulties = _sorted(judgments, own)
+        beside = [_weighted(*_sorted(r, d), 0.0, REGULARISER_WEIGHT / len(regulariser)) for r, d in regulariser]
+        nothing = np.empty((0, 3)), np.empty(0), np.empty(0)
+        features, targets, weights = (np.concatenate(parts) for parts in zip(nothing, *beside, strict=True))
+        return cls(rows, difficulties, (features, targets, weights))
 
     def stacked(self, at: IntArray) -> tuple[Array, Array, Array]:
         """Return features, targets and weights of the rows drawn that have a preference, and of those beside them."""
-        rows = _taken(self.rows, at)
-        known = ~np.isnan(rows.preferences)
-        own = _features(rows, self.difficulties[at], 1.0)[known], rows.preferences[known], np.ones(known.sum())
+        own = _weighted(self.rows.taken(at), self.difficulties[at], 1.0, 1.0)
         features, targets, weights = (np.concatenate(both) for both in zip(own, self.beside, strict=True))
         return features, targets, weights
 
-    def fitted(self, at: IntArray, c: float | None) -> Array:
+    def predicted(self, at: IntArray, c: float | None) -> tuple[Array, Array]:
+        """Return the weights fitted to the rows drawn, and the chance of each of them at equal lengths."""
         stacked = self.stacked(at)
-        return fit_unpenalised(*stacked) if c is None else fit_l1(*stacked, c)
+        fitted = fit_unpenalised(*stacked) if c is None else fit_l1(*stacked, c)
+        return fitted, sigmoid(fitted[2] + fitted[1] * self.difficulties[at])
 
-    def predicted(self, at: IntArray, c: float | None) -> Array:
-        _, beta, theta = self.fitted(at, c)
-        return sigmoid(theta + beta * self.difficulties[at])
+    def intervals(self, c: float | None, seed: int, resamples: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return the bootstrap intervals of the figure and of gamma, over instructions."""
+        gammas: list[float] = []
+
+        def figure(at: IntArray) -> float:
+            fitted, chances = self.predicted(at, c)
+            gammas.append(float(fitted[0]))
+            return 100 * float(chances.mean())
+
+        interval = bootstrap_interval(self.rows.instructions, figure, seed, resamples)
+        low, high = np.quantile(gammas, [0.025, 0.975])
+        return interval, (float(low), float(high))
 
 
-def _taken(judgments: Judgments, at: IntArray) -> Judgments:
-    names = [judgments.instructions[i] for i in at.tolist()]
-    columns = (judgments.preferences, judgments.system_lengths, judgments.baseline_lengths)
-    return Judgments(names, *(np.asarray(c, dtype=np.float64)[at] for c in columns))
-
-
-def _by_instruction(judgments: Judgments, difficulty: Mapping[Instruction, float] | None) -> Array:
-    if difficulty is None:
-        return np.zeros(len(judgments.instructions))
-    missing = [i for i in judgments.instructions if i not in difficulty]
+def _difficulties(judgments: Judgments, difficulty: Mapping[Instruction, float] | None) -> Array | None:
+    if difficulty is None or judgments.difficulties is not None:
+        return judgments.difficulties
+    missing = [i for i in judgments.instructions if not math.isfinite(difficulty.get(i, math.nan))]
     if missing:
         raise ValueError(f"no difficulty for {len(missing)} rows, {missing[0]!r} for one; give all or none")
     return np.array([difficulty[i] for i in judgments.instructions], dtype=np.float64)
@@ -226,8 +270,17 @@ def _by_position(judgments: Judgments, difficulty: Mapping[Instruction, float] |
     return np.array(numbers, dtype=np.float64)
 
 
-def _features(judgments: Judgments, difficulties: Array, system: float) -> Array:
-    longer = np.asarray(judgments.baseline_lengths, dtype=np.float64) - judgments.system_lengths
-    spread = longer.std(ddof=1)
-    scaled = np.tanh(longer / spread) if spread > 0 else np.zeros(len(longer))
-    return np.column_stack([scaled, difficulties, np.full(len(longer), system)])
+def _sorted(judgments: Judgments, difficulties: Array | None) -> tuple[Judgments, Array]:
+    own = np.zeros(len(judgments.instructions)) if difficulties is None else difficulties
+    columns = (judgments.preferences, judgments.system_lengths, judgments.baseline_lengths, own)
+    keys = [np.nan_to_num(c, nan=-1.0).tolist() for c in columns]
+    order = sorted(range(len(own)), key=lambda i: (judgments.instructions[i], *(key[i] for key in keys)))
+    at = np.array(order, dtype=np.int64)
+    return judgments.taken(at), own[at]
+
+
+def _weighted(judgments: Judgments, difficulties: Array, system: float, weight: float) -> tuple[Array, Array, Array]:
+    """Return features, targets and weights of the rows that have a preference; lengths are scaled over all rows."""
+    size, known = len(difficulties), judgments.known
+    features = np.column_stack([judgments.scaled_differences(), difficulties, np.full(size, system)])
+    return features[known], judgments.preferences[known], np.full(int(known.sum()), weight)

@@ -36,8 +36,12 @@ def fit_l1(features: Array, targets: Array, weights: Array, c: float) -> Array:
     Returns:
         Coefficients, shape (k,).
     """
-    if not (targets > 0).any() or not (targets < 1).any():
-        return fit_unpenalised(features, targets, weights)
+    if not (targets > 0).any() or not (targets < 1).any():  # liblinear wants both classes; a row of zeros moves nothing
+        features, targets, weights = (
+            np.pad(features, ((0, 1), (0, 0))),
+            np.append(targets, 0.5),
+            np.append(weights, 1.0),
+        )
     wins, losses = targets > 0, targets < 1
     model = LogisticRegression(
         C=c,

@@ -19,8 +19,8 @@ from pipeline.intervals import bootstrap_interval
 
 Outcome = Literal["win_much", "win", "tie", "lose", "lose_much"]
 POINTS: Mapping[Outcome, float] = {"win_much": 1.0, "win": 0.5, "tie": 0.0, "lose": -0.5, "lose_much": -1.0}
-BASELINES = ("gpt4t", "haiku", "llama")
-"""The published three: GPT-4-Turbo-0409, Claude-3-Haiku, Llama-2-70B-chat."""
+BASELINES = ("haiku", "llama", "gpt4t")
+"""Claude-3-Haiku, Llama-2-70B-chat, GPT-4-Turbo-0409: the order of the published sum, which decides its last digit."""
 
 INFORMATION, CREATIVE = "Information/Advice seeking", "Creative Tasks"
 CODING, PLANNING, MATHS = "Coding & Debugging", "Planning & Reasoning", "Math & Data Analysis"
@@ -76,7 +76,7 @@ class ScoreFigures:
         wb_score: (mean_score - 5) x 2; the leaderboard shows it times 10.
         interval: 95 % bootstrap interval of `wb_score` over answers; (nan, nan) if not asked.
         mean_length: characters, over usable answers; NaN without any.
-        group_scores: (mean - 5) x 2 of each group, over usable answers.
+        group_scores: (mean - 5) x 2 of each group, over usable answers; in the order in which groups first occur.
         total: answers, of which `usable` are neither empty nor cut off.
     """
 
@@ -111,7 +111,7 @@ def wb_score(answers: Sequence[ScoredAnswer], resamples: int = 0, seed: int = 0)
         _rescaled(mean),
         interval,
         float(np.mean([a.length for a in usable])) if usable else math.nan,
-        {group: _rescaled(np.mean(found)) for group, found in sorted(by_group.items())},
+        {group: _rescaled(np.mean(found)) for group, found in by_group.items()},
         len(answers),
         len(usable),
     )
@@ -122,10 +122,13 @@ def _rescaled(mean: float | np.floating) -> float:
 
 
 def task_macro(values: Mapping[str, float], weights: Mapping[str, float] = MACRO_WEIGHTS) -> float | None:
-    """Return the weighted mean of group values; None if a group that has a weight is missing, never a guess."""
+    """Return the weighted mean of group values; None if a group that has a weight is missing, never a guess.
+
+    Summed in the order of `values`, as published, which decides the last digit; groups without a weight count nowhere.
+    """
     if not weights.keys() <= values.keys():
         return None
-    return sum(values[group] * weight for group, weight in weights.items()) / sum(weights.values())
+    return sum(value * weights[group] for group, value in values.items() if group in weights) / sum(weights.values())
 
 
 def length_rule(outcome: Outcome, system_length: int, baseline_length: int, k: float) -> Outcome:
@@ -208,7 +211,7 @@ def wb_reward(
             return float(np.nansum(points[at])) / size if size else math.nan
 
         interval = bootstrap_interval(range(len(points)), resampled, seed, resamples)
-    group_rewards = {g: reward_of(count_outcomes(found)) for g, found in sorted(by_group.items())}
+    group_rewards = {g: reward_of(count_outcomes(found)) for g, found in by_group.items()}
     return RewardFigures(
         counts,
         reward_of(counts, len(compared) if denominator == "all" else None),

@@ -44,9 +44,8 @@ def win_rate(preferences: Sequence[float] | NDArray[np.float64]) -> WinRate:
         ValueError: if a preference lies outside [0, 1].
     """
     given = np.asarray(preferences, dtype=np.float64)
+    check_preferences(given)
     known = given[~np.isnan(given)]
-    if ((known < 0) | (known > 1)).any():
-        raise ValueError("a preference lies outside [0, 1]; AlpacaEval's files hold 1 to 2: subtract 1")
     if not len(known):
         return WinRate(math.nan, math.nan, math.nan, 0, len(given))
     outcomes = np.where(known > 0.5, 1.0, np.where(known < 0.5, 0.0, 0.5))
@@ -63,3 +62,34 @@ def standard_error_of_mean(values: NDArray[np.float64]) -> float:
     """Return the sample standard deviation (ddof 1) over sqrt(n); NaN below two values."""
     n = len(values)
     return float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+
+
+def from_one_to_two(preferences: Sequence[float | None] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return AlpacaEval's preferences as probabilities that the system's answer is the better one.
+
+    Args:
+        preferences: 1 (the baseline's answer) to 2 (the system's), a tie as 0.0 or 1.5, None or NaN if missing.
+
+    Returns:
+        In [0, 1], NaN where missing, shape (n,).
+
+    Raises:
+        ValueError: if a preference is neither 0 nor in [1, 2].
+    """
+    given = np.asarray(preferences, dtype=np.float64)
+    found: NDArray[np.float64] = np.where(given == 0, 1.5, given) - 1
+    wrong = np.flatnonzero((found < 0) | (found > 1)).tolist()
+    if wrong:
+        raise ValueError(f"the preference of row {wrong[0]} is {given[wrong[0]]}; expected 1 to 2, or 0 for a tie")
+    return found
+
+
+def check_preferences(preferences: NDArray[np.float64]) -> None:
+    """Raise ValueError if a preference lies outside [0, 1] (missing ones, NaN, do not)."""
+    wrong = np.flatnonzero((preferences < 0) | (preferences > 1)).tolist()
+    if wrong:
+        found = preferences[wrong[0]]
+        text = (
+            f"the preference of row {wrong[0]} is {found}, outside [0, 1]; files that hold 1 to 2, as AlpacaEval's do,"
+        )
+        raise ValueError(f"{text} go through 'from_one_to_two' first")

@@ -16,7 +16,7 @@ from pipeline.metrics.length_control import (
     win_rate_between,
 )
 from pipeline.metrics.length_glm import PENALTIES, fit_l1, sigmoid
-from pipeline.metrics.win_rate import win_rate
+from pipeline.metrics.win_rate import from_one_to_two, win_rate
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/data"
 ROWS, PUBLISHED = SHARED / "lc_alpaca_dev.parquet", SHARED / "lc_alpaca_dev_published.json"
@@ -125,7 +125,9 @@ def test_the_interval_holds_the_figure_and_repeats():
     judgments, difficulty = synthetic(200, hard=True)
     one, other = (length_controlled_win_rate(judgments, difficulty, c=2.0, resamples=100, seed=3) for _ in range(2))
     assert one.interval == other.interval and one.interval[0] < one.lc_win_rate < one.interval[1]
-    assert all(math.isnan(v) for v in length_controlled_win_rate(judgments, difficulty, c=2.0).interval)
+    assert one.gamma_interval[0] < TRUE.gamma < one.gamma_interval[1]
+    without = length_controlled_win_rate(judgments, difficulty, c=2.0)
+    assert all(math.isnan(v) for v in (*without.interval, *without.gamma_interval))
 
 
 def test_rows_without_a_preference_are_counted_but_not_fitted():
@@ -139,7 +141,48 @@ def test_a_system_that_always_wins_has_a_finite_fit():
     judgments, _ = synthetic(30)
     always = Judgments(judgments.instructions, np.ones(30), judgments.system_lengths, judgments.baseline_lengths)
     found = length_controlled_win_rate(always, c=1.0)
-    assert math.isfinite(found.weights.theta) and found.lc_win_rate > 99
+    assert found.weights.theta == pytest.approx(math.log(29), abs=1e-6)  # where 30 sigmoid(-theta) is the penalty's 1
+    assert length_controlled_win_rate(always, penalty="none").lc_win_rate > 99.99
+
+
+def test_the_baseline_against_itself_is_not_fitted():
+    judgments, difficulty = synthetic()
+    lengths = judgments.system_lengths
+    itself = Judgments(judgments.instructions, np.full(400, 0.5), lengths, lengths)
+    found = length_controlled_win_rate(itself, difficulty, [judgments], c=1.0, resamples=5)
+    assert (found.lc_win_rate, found.lc_standard_error, found.interval) == (50.0, 0.0, (50.0, 50.0))
+    assert found.weights == BASELINE and found.c is None and found.raw.n == 400
+
+
+def test_difficulties_may_stand_beside_the_rows():
+    judgments, difficulty = synthetic(200)
+    columns = judgments.preferences, judgments.system_lengths, judgments.baseline_lengths
+    beside = Judgments(judgments.instructions, *columns, [difficulty[i] for i in judgments.instructions])
+    looked_up = length_controlled_win_rate(judgments, difficulty, [judgments], c=2.0)
+    assert length_controlled_win_rate(beside, None, [beside], c=2.0) == looked_up
+    with pytest.raises(ValueError, match="some judgments have difficulties and some none"):
+        length_controlled_win_rate(beside, None, [judgments], c=2.0)
+
+
+def test_the_order_of_the_regulariser_changes_nothing():
+    judgments, difficulty = synthetic(100, hard=True)
+    beside, _ = synthetic(100, seed=2)
+    turned = Judgments(
+        beside.instructions[::-1],
+        *(c[::-1] for c in (beside.preferences, beside.system_lengths, beside.baseline_lengths)),
+    )
+    one, other = (length_controlled_win_rate(judgments, difficulty, [b]) for b in (beside, turned))
+    assert one == other
+
+
+def test_missing_preferences_of_the_regulariser_are_left_out():
+    judgments, difficulty = synthetic(60, hard=True)
+    names, lengths = ["i0001", "i0002"] * 20, (np.tile([5.0, 9.0], 20), np.tile([7.0, 3.0], 20))
+    found = [
+        length_controlled_win_rate(judgments, difficulty, [Judgments(names, [0.4, p] * 20, *lengths)], c=2.0).weights
+        for p in (None, math.nan, 1.0)
+    ]
+    assert found[0] == found[1] != found[2]
 
 
 def test_a_great_change_is_named_extreme():
@@ -166,8 +209,25 @@ def test_wrong_rows_are_refused():
     few = Judgments(["a", "b"], np.array([1.0, math.nan]), np.ones(2), np.ones(2))
     with pytest.raises(ValueError, match="1 rows with a preference are too few"):
         length_controlled_win_rate(few, c=1.0)
-    with pytest.raises(ValueError, match="outside"):
-        win_rate([1.2])
+    with pytest.raises(ValueError, match=r"row 1 is 1.2, outside \[0, 1\]; .* 'from_one_to_two'"):
+        win_rate([0.3, 1.2])
+    with pytest.raises(ValueError, match="row 0 is 2.0, outside"):
+        Judgments(["a"], [2.0], [1.0], [1.0])
+    for wrong in (math.nan, -1.0, math.inf):
+        with pytest.raises(ValueError, match="'baseline_lengths' of row 1"):
+            Judgments(["a", "b"], [1.0, 1.0], [1.0, 1.0], [1.0, wrong])
+    with pytest.raises(ValueError, match="no difficulty for 1 rows, 'i0003'"):
+        length_controlled_win_rate(judgments, difficulty | {"i0003": math.nan})
+    with pytest.raises(ValueError, match="0 rows with a preference"):
+        length_controlled_win_rate(Judgments([], [], [], []))
+
+
+def test_preferences_of_files_become_probabilities():
+    found = from_one_to_two([1.0, 2, 1.25, 1.5, 0.0, None])
+    assert found[:5].tolist() == [0.0, 1.0, 0.25, 0.5, 0.5] and math.isnan(found[5])
+    for wrong in (0.5, 2.5, -1.0):
+        with pytest.raises(ValueError, match=f"row 1 is {wrong}; expected 1 to 2, or 0 for a tie"):
+            from_one_to_two([1.0, wrong])
 
 
 def test_win_rate_by_hand():
@@ -181,6 +241,16 @@ def test_win_rate_by_hand():
 def test_a_strong_l1_penalty_sets_weights_to_zero():
     features = np.random.default_rng(1).normal(size=(50, 3))
     assert not fit_l1(features, sigmoid(features[:, 0]), np.ones(50), 1e-4).any()
+
+
+@pytest.mark.parametrize("c", [0.3, 3.0, 100.0])
+def test_a_penalised_fit_meets_the_condition_of_its_minimum(c):
+    random = np.random.default_rng(6)
+    features, targets, weights = random.normal(size=(80, 3)), random.random(80), random.random(80)
+    found = fit_l1(features, targets, weights, c)
+    slope = c * features.T @ (weights * (sigmoid(features @ found) - targets))
+    assert slope[found != 0] == pytest.approx(-np.sign(found[found != 0]), abs=1e-4)
+    assert (np.abs(slope[found == 0]) <= 1 + 1e-4).all()
 
 
 def systems_of(number, levels, seed=2):
@@ -209,9 +279,8 @@ def alpaca_rows():
     for name in dict.fromkeys(table["model"].to_pylist()):
         rows = table.filter(pc.equal(table["model"], name))
         numbers = [rows[c].to_numpy().astype(float) for c in ("preference", "len_model_output", "len_baseline_output")]
-        preference = np.where(numbers[0] == 0, 0.5, numbers[0] - 1)
         at = rows["instruction_index"].to_pylist()
-        judgments = Judgments(at, preference, numbers[1], numbers[2])
+        judgments = Judgments(at, from_one_to_two(numbers[0]), numbers[1], numbers[2])
         difficulty |= dict(zip(at, rows["instruction_difficulty"].to_pylist(), strict=True))
         if rows["role"][0].as_py() == "evaluated":
             systems[name] = judgments
@@ -240,10 +309,8 @@ def test_published_length_controlled_win_rates_are_reproduced_at_the_stated_pena
     systems, regularisers, difficulty = alpaca_rows()
     off = {}
     for name, entry in published().items():
-        if name == "gpt4_1106_preview":
-            continue
         found = length_controlled_win_rate(
-            systems[name], difficulty, regularisers, c=entry["inferred_C"], lookup="position"
+            systems[name], difficulty, regularisers, c=entry.get("inferred_C", 1.0), lookup="position"
         )
         off[name] = abs(found.lc_win_rate - entry["published"]["length_controlled_winrate"])
         error = entry["published"]["lc_standard_error"]
@@ -268,6 +335,29 @@ def test_the_position_lookup_differs_only_where_rows_are_missing():
             for lookup in ("position", "instruction")
         ]
         assert (both[0] == pytest.approx(both[1], abs=1e-9)) == (len(judgments.instructions) == 805), name
+
+
+@needs_shared
+def test_numbers_by_position_that_stand_beside_shuffled_rows_reproduce_systems_with_missing_rows():
+    _, regularisers, difficulty = alpaca_rows()
+    table = pq.read_table(ROWS)
+    for name in ("alpaca-7b_concise", "phi-2", "text_davinci_001"):
+        rows = table.filter(pc.equal(table["model"], name))
+        rows = rows.take(np.random.default_rng(3).permutation(rows.num_rows))
+        at, preferences, *lengths, beside = (
+            rows[c].to_pylist()
+            for c in (
+                "instruction_index",
+                "preference",
+                "len_model_output",
+                "len_baseline_output",
+                "instruction_difficulty_by_row",
+            )
+        )
+        judgments = Judgments(at, from_one_to_two(preferences), *lengths, beside)
+        found = length_controlled_win_rate(judgments, difficulty, regularisers, c=published()[name]["inferred_C"])
+        wanted = published()[name]["published"]["length_controlled_winrate"]
+        assert found.lc_win_rate == pytest.approx(wanted, abs=0.02), name
 
 
 @needs_shared

@@ -43,7 +43,7 @@ def read(record: Mapping[str, Any]) -> Comparison:
         RowError: with a `source.*` or `preferences.*` code.
     """
     turn, winner = record.get("turn"), record.get("winner")
-    if turn not in (1, 2):
+    if type(turn) is not int or turn not in (1, 2):
         raise RowError("source.bad_record", f"'turn' holds {str(turn)[:60]!r}; expected 1 or 2")
     if not isinstance(winner, str) or winner not in _WINNERS:
         raise bad_label("winner", winner, ", ".join(_WINNERS))

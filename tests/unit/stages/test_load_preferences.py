@@ -218,6 +218,15 @@ def test_mt_bench_conversations_that_are_too_short_or_end_otherwise_are_rejected
     assert [r.code for r in rejects] == ["source.bad_messages"] * 2 and len(rows[0]["prompt_id"]) == 32
 
 
+@pytest.mark.parametrize("turn", [1.0, True, "1", None, 3])
+def test_an_mt_bench_turn_that_is_no_whole_number_is_rejected(source, lines, turn):
+    talk = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    vote = {"question_id": 1, "model_a": "m", "model_b": "n", "winner": "tie", "turn": turn}
+    lines(vote | {"conversation_a": talk, "conversation_b": talk})
+    rows, rejects = read(source())
+    assert not rows and [r.code for r in rejects] == ["source.bad_record"]
+
+
 def test_a_dialogue_is_cut_before_the_last_turn_of_the_assistant():
     messages, response = hh_rlhf.dialogue(
         "\n\nHuman: Hi.\n\nAssistant: Hello.\n\nHuman: Why?\n\nAssistant: So. ", "chosen"

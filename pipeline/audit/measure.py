@@ -11,9 +11,9 @@ from pipeline.audit.agreement import agreement
 from pipeline.audit.costs import StageCosts, cost_of, stage_costs
 from pipeline.audit.figures import Figures, figures, preferences
 from pipeline.audit.items import Item, Kind, read_items
+from pipeline.audit.labels import unlabelled
 from pipeline.audit.remarks import remarks
 from pipeline.audit.verdicts import Verdicts, by_length, by_people, path_to, read_verdicts
-from pipeline.errors import PrerequisiteError
 from pipeline.plan.recipe import AnnotatorSpec
 from pipeline.publish.stage_reports import stage_reports
 from pipeline.stage import ReportTable
@@ -71,19 +71,19 @@ def measure(view: RunView, annotators: Sequence[AnnotatorSpec]) -> Audit:
         annotators: at least one.
 
     Raises:
-        PrerequisiteError: if there is no labelled item, or an annotator's rows do not join with the items.
+        PrerequisiteError: if there is no labelled item, or an annotator's rows do not join with the items or hold no
+            preferences.
     """
     sources = {spec.name: path_to(view, spec.stage)[0] for spec in annotators}
     items = {source: read_items(view.stages[source]) for source in dict.fromkeys(sources.values())}
     first = items[sources[annotators[0].name]]
     if not any(item.kind == "labelled" for item in first.values()):
-        raise PrerequisiteError(
-            f"run '{view.name}': none of the {len(first):,} items of '{sources[annotators[0].name]}' has a better and "
-            "a worse response; an audit needs labels"
-        )
+        raise unlabelled(sources[annotators[0].name], len(first))
     judged = [read_verdicts(view, spec, items[sources[spec.name]]) for spec in annotators]
     everyone = [*judged, by_length(first)]
-    by_subset = {subset: {v.name: figures(v, _of(v, subset)) for v in everyone} for subset in _subsets(first)}
+    by_subset = {
+        shown: {v.name: figures(v, _of(v, subset)) for v in everyone} for shown, subset in _subsets(first).items()
+    }
     path = list(dict.fromkeys(stage for v in judged for stage in v.path))
     costs = stage_costs(view, path)
     reports = {i: tables for stage in path for i, tables in stage_reports(view, stage).items()}
@@ -101,14 +101,17 @@ def measure(view: RunView, annotators: Sequence[AnnotatorSpec]) -> Audit:
     )
 
 
-def _subsets(items: Mapping[str, Item]) -> list[str]:
-    """Return `all`, and the subsets if there are several."""
+def _subsets(items: Mapping[str, Item]) -> dict[str, str | None]:
+    """Return by the name to show: None for all items, and the subsets if there are several."""
     named = sorted({item.subset for item in items.values()})
-    return [ALL, *(named if len(named) > 1 else ())]
+    shown: dict[str, str | None] = {ALL: None}
+    if len(named) > 1:
+        shown |= {f"subset '{ALL}'" if name == ALL else name: name for name in named}
+    return shown
 
 
-def _of(verdicts: Verdicts, subset: str) -> list[Item]:
-    return [item for item in verdicts.items.values() if subset in (ALL, item.subset)]
+def _of(verdicts: Verdicts, subset: str | None) -> list[Item]:
+    return [item for item in verdicts.items.values() if subset is None or item.subset == subset]
 
 
 def _agreements(everyone: Sequence[Verdicts]) -> list[Agreement]:

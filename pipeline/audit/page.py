@@ -58,19 +58,21 @@ def _plots(audit: Audit) -> Iterator[str]:
     for subset, found in audit.figures.items():
         dots = [_accuracy(name, f) for name, f in found.items()]
         guessing = next(iter(found.values())).guessing
-        yield f"<h2>Accuracy: {escape(subset)}</h2>" + dot_plot(dots, guessing)
+        yield f"<h2>Accuracy: {escape(subset)}</h2>" + dot_plot(dots, "accuracy; dashed: guessing", guessing)
     overall = audit.figures[ALL]
     yield "<h2>Share of pairs that the longer response wins</h2>" + dot_plot(
-        [_longer(name, f) for name, f in overall.items() if name != LENGTH], audit.people.longer_wins
+        [_longer(name, f) for name, f in overall.items() if name != LENGTH],
+        "share won by the longer response; dashed: among people",
+        audit.people.longer_wins,
     )
-    yield '<p class="note">The dashed line is the share among people.</p>'
     for name, f in overall.items():
         if name != LENGTH and len(f.bands) > 1:
             dots = [
                 Dot(f"margin {b.low:.3g} to {b.high:.3g}", b.accuracy, b.accuracy_low, b.accuracy_high, f"n={b.n:,}")
                 for b in f.bands
             ]
-            yield f"<h2>Accuracy by margin: {escape(name)}</h2>" + dot_plot(dots, 0.5)
+            axis = "share of pairs judged right; dashed: guessing"
+            yield f"<h2>Accuracy by margin: {escape(name)}</h2>" + dot_plot(dots, axis, 0.5)
 
 
 def _accuracy(name: str, f: Figures) -> Dot:

@@ -26,22 +26,25 @@ class Dot:
     note: str = ""
 
 
-def dot_plot(dots: Sequence[Dot], line: float | None = None) -> str:
+def dot_plot(dots: Sequence[Dot], axis: str, line: float | None = None) -> str:
     """Return an SVG of shares from 0 to 1, one row for each dot.
 
     Args:
         dots: the rows, top to bottom.
+        axis: what the shares are; stands below them, and names the plot for those who hear it.
         line: a share to mark in all rows, such as what guessing is worth.
     """
-    height = _TOP + _ROW * len(dots) + 24
+    height = _TOP + _ROW * len(dots) + 42
     bottom = _TOP + _ROW * len(dots)
     parts = [
         f'<svg viewBox="0 0 {_LABEL + _PLOT + _VALUE} {height}" role="img" width="{_LABEL + _PLOT + _VALUE}" '
-        f'height="{height}">'
+        f'height="{height}" aria-label="{escape(axis)}">'
     ]
     for tick in _TICKS:
         parts.append(f'<line class="grid" x1="{_x(tick)}" x2="{_x(tick)}" y1="{_TOP}" y2="{bottom}"/>')
         parts.append(f'<text class="tick" x="{_x(tick)}" y="{bottom + 16}" text-anchor="middle">{tick:g}</text>')
+    middle = _x(0.5)
+    parts.append(f'<text class="tick" x="{middle}" y="{bottom + 34}" text-anchor="middle">{escape(axis)}</text>')
     if line is not None and not math.isnan(line):
         parts.append(f'<line class="mark" x1="{_x(line)}" x2="{_x(line)}" y1="{_TOP}" y2="{bottom}"/>')
     for i, dot in enumerate(dots):

@@ -59,6 +59,8 @@ def _length_remarks(name: str, figures: Figures) -> Iterator[str]:
 def _beside_length(figures: Figures) -> str:
     if figures.gain <= 0:
         return "no better than length alone"
+    if figures.judged < 2:
+        return f"not surely better than length alone (gain {figures.gain:.3f} on one item)"
     interval = f"{figures.gain_low:.3f} to {figures.gain_high:.3f}"
     return f"not surely better than length alone (gain {figures.gain:.3f}, {interval})"
 

@@ -40,7 +40,7 @@ def _accuracy(found: Mapping[str, Figures]) -> ReportTable:
         tuple(
             (
                 name,
-                f"{f.judged:,}",
+                f"{f.judged:,}" + ("" if f.labelled == first.labelled else f" of {f.labelled:,}"),
                 share(f.accuracy),
                 interval(f.accuracy_low, f.accuracy_high) if f.judged else "-",
                 share(f.accuracy_of_all),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.audit.items import Item
 from pipeline.errors import PrerequisiteError
@@ -45,7 +46,7 @@ def read_verdicts(view: RunView, spec: AnnotatorSpec, items: Mapping[str, Item])
     """Return an annotator's verdicts.
 
     Raises:
-        PrerequisiteError: if the stage has rows, but none with an id of the source.
+        PrerequisiteError: if the stage has rows, but none with an id of the source, or a preference is not in [0, 1].
     """
     stage = view.stages[spec.stage]
     path = path_to(view, spec.stage)
@@ -77,7 +78,7 @@ def _scores(
         rows += table.num_rows
         for row in table.to_pylist():
             size = row[per] if per else 1
-            if _usable(row[column]) and _usable(size) and size != 0:
+            if _usable(row[column]) and _usable(size) and size != 0 and _usable(row[column] / size):
                 known[row["id"]] = float(row[column]) / size
     found = {
         item.id: [known[response] for response in item.responses]
@@ -100,10 +101,23 @@ def _preferences(
         for row in table.to_pylist():
             if row["id"] not in items or not _usable(row[spec.preference]):
                 continue
-            found[row["id"]] = [float(row[spec.preference]), 1.0 - float(row[spec.preference])]
-            if order and row[order] is not None:
-                flips[row["id"]] = float(row[order]) if spec.flips else 1.0 - float(row[order])
+            preference = _share(row, spec.preference, spec)
+            found[row["id"]] = [preference, 1.0 - preference]
+            if order and _usable(row[order]):
+                flip = _share(row, order, spec)
+                flips[row["id"]] = flip if spec.flips else 1.0 - flip
     return found, flips, rows
+
+
+def _share(row: Mapping[str, Any], column: str, spec: AnnotatorSpec) -> float:
+    """Return a value that must lie in [0, 1]: on another scale, such as -1 to 1, a tie would be taken for a win."""
+    value = float(row[column])
+    if not 0 <= value <= 1:
+        raise PrerequisiteError(
+            f"audit '{spec.name}': column '{column}' of stage '{spec.stage}' holds {value:g} in row '{row['id']}'; "
+            "expected 0 to 1 (of a preference: 1 for response a, 0.5 for a tie)"
+        )
+    return value
 
 
 def _usable(value: float | int | None) -> bool:

@@ -24,9 +24,13 @@ from pipeline.errors import EXIT_FINISHED_WITH_REJECTS, EXIT_OK, PrerequisiteErr
 if TYPE_CHECKING:
     from pipeline.audit.measure import Audit
     from pipeline.plan.recipe import Recipe
+    from pipeline.run.session import RunRequest
 
 _SOURCE = "load_preferences"
 """The stage whose file `--data` replaces."""
+
+_NAMELESS = ("dataset", "data")
+"""Names of files that say nothing: those of LLMBar are all called `dataset.json`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -66,6 +70,7 @@ def audit(
     if data is not None or format_ is not None:
         overrides |= _other_data(asked, data, format_)
     request = RunRequest(recipe, overrides, run_dir or _folder(asked, data, limit), limit, resume)
+    _check_first(request, asked, page)
     with displayed() as display:
         view = run_recipe(request, display)
     result = measure(view, asked.audit)
@@ -97,8 +102,23 @@ def _folder(recipe: Recipe, data: Path | None, limit: int | None) -> Path | None
     """Return a run folder of its own for other data, so that audits of two files do not contradict each other."""
     if data is None:
         return None
+    whole = data.resolve()
+    name = whole.name if whole.is_dir() else whole.stem
+    if name in _NAMELESS:
+        name = f"{whole.parent.name}-{name}"
     suffix = f"-limit{limit}" if limit is not None else ""
-    return Path("runs") / f"{recipe.name}-{data.resolve().stem}{suffix}"
+    return Path("runs") / f"{recipe.name}-{name}{suffix}"
+
+
+def _check_first(request: RunRequest, recipe: Recipe, page: Path | None) -> None:
+    """Refuse what would fail only after the models have run: data without labels, a page that has no folder."""
+    from pipeline.audit.labels import check_labels
+    from pipeline.plan.audits import root_of
+    from pipeline.run.session import prepare
+
+    if page is not None and (page.is_dir() or not page.parent.is_dir()):
+        raise PrerequisiteError(f"page '{page}' cannot be written: give a file in a folder that exists")
+    check_labels(root_of(recipe.audit[0].stage, prepare(request).stages), request.limit)
 
 
 def _write_page(path: Path, result: Audit) -> None:

@@ -84,8 +84,9 @@ class LoadPreferences(Source):
     """Gives response rows or pair rows with labels; `prompt_id` is the record's id, shared by all its responses.
 
     Response rows: label 1.0 for a right or better response, 0.0 for the other, 0.5 for both of a tie, null where the
-    file says nothing. Pair rows: label `a`, `b`, `tie` or null; `swapped` where "a" is the later of the two in
-    the file. A record of more than two responses gives one pair row for each two with unlike labels.
+    file says nothing; `response_count` is that of the record, so that one cut by a limit on rows is known. Pair rows:
+    label `a`, `b`, `tie` or null; `swapped` where "a" is the later of the two in the file. A record of
+    more than two responses gives one pair row for each two with unlike labels.
 
     Reject codes:
         source.bad_record: the record cannot be read or a field has a wrong type.

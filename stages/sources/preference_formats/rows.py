@@ -12,7 +12,16 @@ from typing import Any
 from pipeline.api import MESSAGES, RowError, columns, derive_seed
 from stages.sources.preference_formats.comparison import Comparison
 
-RESPONSE_ROW = columns(id=str, prompt_id=str, prompt=MESSAGES, response=str, label=float, subset=str, position=int)
+RESPONSE_ROW = columns(
+    id=str,
+    prompt_id=str,
+    prompt=MESSAGES,
+    response=str,
+    label=float,
+    subset=str,
+    position=int,
+    response_count=int,
+)
 PAIR_ROW = columns(
     id=str,
     prompt_id=str,
@@ -28,7 +37,7 @@ PAIR_ROW = columns(
 
 
 def response_rows(comparison: Comparison, subset: str) -> list[dict[str, Any]]:
-    """Return one row for each response; `position` counts from 0 in the file's order."""
+    """Return one row for each response; `position` counts from 0 in the file's order, of `response_count` in all."""
     told = comparison.id
     return [
         {
@@ -39,6 +48,7 @@ def response_rows(comparison: Comparison, subset: str) -> list[dict[str, Any]]:
             "label": comparison.labels[position],
             "subset": subset,
             "position": position,
+            "response_count": len(comparison.responses),
         }
         for position in range(len(comparison.responses))
     ]

@@ -21,14 +21,15 @@ class ScoreConfig(StageConfig):
 class Scores(RowStage):
     """Scores a response by a rule that needs no model."""
     name, version, config_type = "own_scores", 1, ScoreConfig
-    inputs, outputs = columns(response=str), columns(score=float, size=int, words=str)
+    inputs, outputs = columns(response=str), columns(score=float, size=int, words=str, tiny=float)
     async def process_row(self, row, ctx):
         text = row["response"]
         rules = {"longer": len(text), "right": "right" in text, "even": 1, "none": None, "nan": math.nan}
         if self.config.rule == "short" and len(text) > 40:
             raise RowError("own.long", "the response is long")
         value = rules.get(self.config.rule, "right" in text)
-        return [{**row, "score": value if value is None else float(value), "size": len(text), "words": text}]
+        score = value if value is None else float(value)
+        return [{**row, "score": score, "size": len(text), "words": text, "tiny": 5e-324}]
 
 class NoOptions(StageConfig):
     """No options."""
@@ -37,7 +38,7 @@ class Pairs(RowStage):
     """Asks a judge in both orders which response it prefers, the one shown first (1) or the other (2)."""
     name, version, config_type = "own_pairs", 1, NoOptions
     inputs = columns(response_a=str, response_b=str)
-    outputs = columns(preference=float, consistent=bool, flipped=float)
+    outputs = columns(preference=float, consistent=bool, flipped=float, signed=float, counted=int, unknown=float)
     engine_roles = {"judge": CHAT}
     async def process_row(self, row, ctx):
         said = []
@@ -46,15 +47,16 @@ class Pairs(RowStage):
             result = await ctx.engine("judge").generate(GenRequest(messages=({"role": "user", "content": text},)))
             said.append(result.samples[0].text.startswith("1"))
         forward, backward = said[0], not said[1]
-        same = forward == backward
-        return [{**row, "preference": (forward + backward) / 2, "consistent": same, "flipped": float(not same)}]
+        same, preference = forward == backward, (forward + backward) / 2
+        more = {"signed": 2 * preference - 2, "counted": 2, "unknown": math.nan}
+        return [{**row, "preference": preference, "consistent": same, "flipped": float(not same), **more}]
 
 class Silent(Pairs):
     """Reads no verdict at all."""
     name = "own_silent"
     engine_roles = {}
     async def process_row(self, row, ctx):
-        return [{**row, "preference": None, "consistent": None, "flipped": None}]
+        return [{**row, **dict.fromkeys(self.outputs.names)}]
 '''
 CLASSES = {
     "own_scores": "plug_judges:Scores",

@@ -111,6 +111,8 @@ def test_remarks_say_what_an_annotator_cannot_be_trusted_with():
     assert remarks({"short": replace(RIGHT, accuracy_low=0.6)}) == [
         "short is not surely better than length alone (gain 0.167, -0.160 to 0.493)."
     ]
+    one = replace(RIGHT, accuracy_low=0.6, judged=1, labelled=1, gain=1.0, gain_low=math.nan, gain_high=math.nan)
+    assert remarks({"one": one}) == ["one is not surely better than length alone (gain 1.000 on one item)."]
 
 
 def test_the_gain_over_length_is_paired_by_item():
@@ -140,7 +142,9 @@ def test_the_page_shows_reports_and_escapes_everything():
 
 
 def test_a_plot_clips_labels_and_leaves_out_what_has_no_value():
-    text = dot_plot([Dot("n" * 60, 0.5, 0.4, 0.6, "n=3"), Dot("none", math.nan, 0, 1)], math.nan)
+    dots = [Dot("n" * 60, 0.5, 0.4, 0.6, "n=3"), Dot("none", math.nan, 0, 1)]
+    text = dot_plot(dots, 'share & "more"', math.nan)
+    assert 'aria-label="share &amp; &quot;more&quot;"' in text and ">share &amp; " in text
     assert text.count("<circle") == 1 and "n" * 35 + "..." in text and "mark" not in text and ">none</text>" in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -156,6 +157,60 @@ def test_best_of_four_is_measured_whole(audit, tmp_path):
     assert found["accuracy"] == (1 + 0.25) / 2 and found["guessing"] == 0.25
 
 
+def test_an_item_that_the_limit_cuts_is_left_out(audit):
+    record = {"prompt": "Q?", "chosen": ["right"], "rejected": ["no", "nope", "never"], "num_correct": 1}
+    records = [record | {"id": i} for i in range(3)]
+    result = audit([source(), scoring("right")], [by_score("right")], "--json", "--limit", 6, records=records)
+    assert result.json["items"] == {"labelled": 1, "incomplete": 1} and figures(result, "right")["labelled"] == 1
+
+
+def test_a_limit_that_leaves_no_whole_item_is_refused_before_any_verdict(audit):
+    result = audit([source("pairs"), judge_stage()], [PREFERRED], "--limit", 1, **says("1"))
+    assert result.code == 0
+    result = audit([source(), scoring("right")], [by_score("right")], "--limit", 1)
+    assert result.code == 2 and "--limit 1 counts rows" in result.err and "done" not in result.err
+
+
+def test_an_item_of_which_a_response_was_rejected_is_not_judged(audit):
+    record = {"prompt": "Q?", "chosen": ["right"], "rejected": ["no", "nope", "never" * 20], "num_correct": 1}
+    records = [record | {"id": 1}, record | {"id": 2, "rejected": ["no"]}]
+    found = figures(audit([source(), scoring("short")], [by_score("short")], "--json", records=records), "short")
+    assert (found["labelled"], found["judged"], found["accuracy_of_all"]) == (2, 1, (0.25 + 1) / 2)
+
+
+def test_a_preference_on_another_scale_is_refused(audit):
+    entry = {"name": "judge", "stage": "verdicts", "preference": "signed"}
+    result = audit([source("pairs"), judge_stage()], [entry], **says("1 then 2"))
+    assert result.code == 2 and "column 'signed' of stage 'verdicts' holds -1 in row" in result.err
+
+
+def test_shares_of_flips_outside_their_range_are_refused_and_missing_ones_left_out(audit):
+    entry = {"name": "judge", "stage": "verdicts", "preference": "preference", "flips": "counted"}
+    result = audit([source("pairs"), judge_stage()], [entry], **says("1"))
+    assert result.code == 2 and "column 'counted' of stage 'verdicts' holds 2 in row" in result.err
+    entry["flips"] = "unknown"
+    result = audit([source("pairs"), judge_stage()], [entry], "--json", **says("1"))
+    assert (figures(result, "judge")["flips_known"], figures(result, "judge")["flip_rate"]) == (0, None)
+
+
+def test_a_score_divided_by_next_to_nothing_is_no_verdict(audit):
+    entry = {"name": "odd", "stage": "right", "score": "size", "per": "tiny"}
+    assert "every verdict is null" in audit([source(), scoring("right")], [entry]).err
+
+
+def test_a_subset_that_is_called_all_keeps_its_figures(audit):
+    records = [r | {"subset": "all"} if i % 2 else r for i, r in enumerate(labelled())]
+    result = audit([source(), scoring("right")], [by_score("right")], "--json", records=records)
+    found = {subset: f["right"]["labelled"] for subset, f in result.json["figures"].items()}
+    assert found == {"all": 8, "subset 'all'": 4, "even": 4}
+
+
+def test_annotators_with_fewer_items_than_the_first_say_so(audit):
+    stages = [source(), scoring("right"), source("pairs", half="first"), judge_stage()]
+    shown = audit(stages, [by_score("right"), PREFERRED], **says("1")).out
+    assert "accuracy on 8 labelled items" in shown and re.search(r"^judge +[1-7] of [1-7] ", shown, re.MULTILINE)
+
+
 def test_annotators_of_response_and_of_pair_rows_meet_in_the_agreement(audit):
     stages = [source(), scoring("right"), source("pairs"), judge_stage()]
     result = audit(stages, [by_score("right"), PREFERRED], "--json", **says("1"))
@@ -195,6 +250,17 @@ def test_other_data_is_measured_in_a_run_folder_of_its_own(audit, tmp_path):
     assert "lacks input" in audit(stages, [by_score("right")], "--format", "llmbar", "--run-dir", "x").err
 
 
+def test_files_that_are_all_called_dataset_have_run_folders_of_their_own(audit, tmp_path):
+    stages = [source(), scoring("right")]
+    for name, n in (("Natural", 2), ("Manual", 3)):
+        other = write_pairs(tmp_path / name, labelled(n), "dataset.jsonl")
+        result = audit(stages, [by_score("right")], "--data", other, "--json")
+        assert result.json["folder"] == f"runs/measured-{name}-dataset"
+        assert figures(result, "right")["labelled"] == n
+    found = audit(stages, [by_score("right")], "--data", tmp_path / "Manual", "--json")
+    assert found.json["folder"] == "runs/measured-Manual"
+
+
 def test_the_page_stands_alone_and_escapes_what_comes_from_data(audit, tmp_path):
     records = [r | {"subset": "<script>alert(1)</script>"} if i else r for i, r in enumerate(labelled())]
     stages = [source(), scoring("right"), scoring("longer", from_="right")]
@@ -208,7 +274,7 @@ def test_the_page_stands_alone_and_escapes_what_comes_from_data(audit, tmp_path)
 
 def test_a_page_that_cannot_be_written_is_told(audit):
     result = audit([source(), scoring("right")], [by_score("right")], "--page", "absent/page.html")
-    assert result.code == 2 and "'absent/page.html' cannot be written" in result.err
+    assert result.code == 2 and "'absent/page.html' cannot be written" in result.err and "done" not in result.err
 
 
 def test_data_that_is_not_there_is_told(audit):
@@ -222,7 +288,11 @@ def test_a_recipe_without_annotators_is_refused(audit):
 
 def test_data_without_a_better_response_is_refused(audit):
     records = [r | {"label": None} for r in labelled()]
-    assert "an audit needs labels" in audit([source(), scoring("right")], [by_score("right")], records=records).err
+    refused = audit([source(), scoring("right")], [by_score("right")], records=records)
+    assert "an audit needs labels" in refused.err and refused.code == 2 and "done" not in refused.err
+    records = [r | {"label": "A"} for r in labelled()]
+    refused = audit([source(), scoring("right")], [by_score("right")], records=records)
+    assert "8 records are rejects, the first: preferences.bad_label: 'label' holds 'A'" in refused.err
 
 
 def test_data_for_a_recipe_without_a_labelled_source_is_refused(audit, tmp_path):

@@ -63,7 +63,8 @@ class ControlLengthConfig(StageConfig):
     min_prompts: int = Field(20, ge=2)
     """With fewer prompts whose responses differ in length nothing is corrected."""
     min_rank_correlation: float = Field(0.3, ge=-1, le=1)
-    """Where corrected and raw values order responses less alike than this (Spearman), nothing is corrected."""
+    """Where corrected and raw values order all rows less alike than this (Spearman; scores less the mean of their
+    prompt), nothing is corrected."""
     category_column: ColumnName | None = None
     except_categories: tuple[str, ...] = ()
     """Values of `category_column` where length belongs to the task: their rows stay as they are and tell nothing."""
@@ -157,16 +158,13 @@ class ControlLength(TableStage):
         if config.mode == "scores":
             make = squashed if config.function == "tanh" else ranked
             feature[kept] = make(lengths[0], prompts[kept])
-            observed = Observed(
-                _centred_where(values, prompts, kept), feature[:, None], prompts, folds, excepted, prompts
-            )
+            observed = Observed(_centred_where(values, prompts, kept), feature[:, None], prompts, folds, excepted)
             return observed, lambda raw, effect: raw - effect
         longer = lengths[0] - lengths[1]
         spread = float(np.sqrt(np.mean(longer**2))) if len(longer) else 0.0
         feature[kept] = np.tanh(longer / spread) if spread > 0 else 0.0
         features = np.column_stack([feature, *self._further_features(table)])
-        together = np.zeros(table.num_rows, dtype=np.int64)
-        observed = Observed(values, features, prompts, folds, excepted, together)
+        observed = Observed(values, features, prompts, folds, excepted)
         return observed, lambda raw, effect: outcome_at_equal_length(raw, effect, config.clip)
 
     def _further_features(self, table: pa.Table) -> list[Array]:

@@ -33,7 +33,6 @@ class Observed:
         prompts: number of the prompt of each row, from 0, shape (n,).
         folds: fold of each prompt, shape (prompts,).
         excepted: rows that stay as they are and tell nothing, shape (n,).
-        compared: rows whose order among each other is to be kept share a number, shape (n,).
     """
 
     values: Array
@@ -41,7 +40,6 @@ class Observed:
     prompts: IntArray
     folds: IntArray
     excepted: NDArray[np.bool_]
-    compared: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,8 @@ def control(rows: Observed, guards: Guards, fit: Fitter, apply: Applier, seed: i
     """Fit the slope and return what it explains of each row, by the slope of the other folds.
 
     Nothing is taken out where fewer than `min_prompts` prompts have responses of different lengths, where the interval
-    of gamma holds 0, or where the new values would order rows too differently.
+    of gamma holds 0, or where the new values would order rows too differently: over all rows, since within a prompt of
+    two responses an order is kept or turned, and half of them turn where nothing but length decided.
 
     Args:
         rows: the rows.
@@ -106,7 +105,7 @@ def control(rows: Observed, guards: Guards, fit: Fitter, apply: Applier, seed: i
         slopes[k] = fit(rows.values[others], rows.features[others]).coefficients[0] if len(others) else gamma
     effect = rounded(slopes[fold] * lengths)
     free, corrected = ~rows.excepted, apply(rows.values, effect)
-    kept_order = mean_spearman(rows.values[free], corrected[free], rows.compared[free])
+    kept_order = mean_spearman(rows.values[free], corrected[free], np.zeros(int(free.sum()), dtype=np.int64))
     if kept_order < guards.min_rank_correlation:
         return _untouched(rows, ORDER_LOST, gamma, (low, high))
     return Controlled(effect, np.where(rows.excepted, EXCEPTED, DEBIASED), gamma, (low, high))

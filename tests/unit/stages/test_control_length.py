@@ -132,6 +132,19 @@ def test_scores_that_are_nothing_but_length_are_left_alone_by_the_floor():
     assert found["reward"].equals(found["reward_length_debiased"])
 
 
+def test_two_responses_of_which_the_longer_wins_nearly_always_come_down_to_half():
+    random = np.random.default_rng(8)
+    rows = [
+        {"id": f"{p}-{k}", "prompt_id": f"p{p}", "response": "x" * n, "reward": 0.05 * n + random.normal(0, 4)}
+        for p in range(200)
+        for k, n in enumerate(random.integers(10, 400, 2).tolist())
+    ]
+    table = run(rows).table
+    prompts, lengths = arrays(table.to_pylist())
+    before, after = (longest_wins(table[c].to_numpy(), lengths, prompts) for c in ("reward", "reward_length_debiased"))
+    assert before > 0.8 and after == pytest.approx(0.5, abs=0.08)
+
+
 def test_excepted_categories_stay_and_do_not_tell():
     plain, summaries = response_rows(category="chat"), response_rows(gamma=9.0, seed=2, category="summary")
     options = {"category_column": "domain", "except_categories": ["summary"]}

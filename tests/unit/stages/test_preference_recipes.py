@@ -19,9 +19,10 @@ ENGINE = {
 PROMPTS = 6
 
 
-def run(name, folder):
+def run(name, folder, **limits):
     recipe = YAML(typ="safe", pure=True).load((RECIPES / f"{name}.yaml").read_text("utf-8"))
     recipe["engines"] = {"policy": ENGINE}
+    recipe["limits"] |= limits
     for stage in recipe["stages"]:
         if stage["use"] == "load_prompts":
             stage["with"]["path"] = str(RECIPES / stage["with"]["path"])
@@ -79,6 +80,58 @@ def test_inpo_pairs_carry_the_log_probabilities_of_both_models(inpo):
             assert pair[f"prev_{side}_logps"] == response["prev_logprob"]
             assert math.isclose(pair[f"mixed_{side}_logps"], response["ref_logprob"])  # the first round: both are one
         assert pair["preference_prob"] is None or 0 <= pair["preference_prob"] <= 1
+
+
+def exported(folder, to):
+    assert prefmill("export", folder, "--to", to).code == 0
+    return {file.name.split("-")[0]: pq.read_table(file) for file in (to / "data").glob("*.parquet")}
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("sppo", {"chosen_probs", "chosen_probs_win", "chosen_probs_lose", "iteration", "policy_model"}),
+        ("inpo", {"preference_prob", "ref_chosen_logps", "ref_rejected_logps", "prev_chosen_logps"}),
+        ("inpo", {"prev_rejected_logps", "chosen_ref_logprob_tokens", "ref_logprob_tokenizer", "ref_logprob_eos"}),
+    ],
+)
+def test_what_a_trainer_reads_is_exported_and_a_prompt_lies_in_one_split(name, named, request, tmp_path):
+    splits = exported(request.getfixturevalue(name), tmp_path / "data")
+    assert all(named <= set(table.column_names) for table in splits.values())
+    prompts = [prompt for table in splits.values() for prompt in table.column("prompt_id").to_pylist()]
+    assert len(prompts) == len(set(prompts)) > 1
+    first = next(iter(splits.values())).to_pylist()[0]
+    assert first["prompt"][-1]["role"] == "user" and [turn["role"] for turn in first["chosen"]] == ["assistant"]
+
+
+def test_the_size_of_shards_changes_no_pair(sppo, tmp_path):
+    small = rows(run("sppo", tmp_path, shard_rows=1), "pairs")
+    assert sorted(small, key=lambda r: r["id"]) == sorted(rows(sppo, "pairs"), key=lambda r: r["id"])
+
+
+def test_par_measures_against_references_of_another_model_in_the_same_recipe(tmp_path):
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": f"Why {i}?"}) + "\n" for i in range(3)))
+    stages = [
+        ("prompts", "load_prompts", {}, {"path": "prompts.jsonl"}),
+        ("references", "sample_responses", {"policy": "start"}, {"n": 2}),
+        ("ref_scored", "score_logprobs", {"scorer": "judge"}, {"column": "reference_reward"}),
+        ("groups", "group_responses", {}, {"lists": {"reference_reward": "float"}}),
+        ("responses", "sample_responses", {"policy": "policy"}, {"n": 3}),
+        ("scored", "score_logprobs", {"scorer": "judge"}, {"column": "reward"}),
+        ("shaped", "shape_rewards", {}, {"reference_rewards": "reference_reward", "max_references": None}),
+    ]
+    recipe = {"recipe": 1, "name": "par", "seed": 5, "limits": {"shard_rows": 1}}
+    recipe["engines"] = {name: {"kind": "scripted", "model": name} for name in ("start", "policy", "judge")}
+    recipe["stages"] = [{"id": i, "use": use, "roles": roles, "with": given} for i, use, roles, given in stages]
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe), "utf-8")
+    assert prefmill("run", tmp_path / "recipe.yaml", "--run-dir", tmp_path / "run").code == 0
+    references = rows(tmp_path / "run", "ref_scored")
+    shaped = rows(tmp_path / "run", "shaped")
+    assert len(shaped) == 9
+    for row in shaped:
+        own = [r["reference_reward"] for r in references if r["prompt_id"] == row["prompt_id"]]
+        expected = sum(1 / (1 + math.exp(r - row["reward"])) for r in own) / 2
+        assert len(own) == 2 and row["shaped_reward"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["sppo", "inpo"])

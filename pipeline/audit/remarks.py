@@ -28,7 +28,7 @@ def remarks(found: Mapping[str, Figures]) -> list[str]:
 
 def _remarks(name: str, figures: Figures) -> Iterator[str]:
     if not figures.judged:
-        yield f"{name} judged no item."
+        yield f"{name} judged no item: of each, a verdict is missing, null or no number."
         return
     if figures.accuracy_low <= figures.guessing <= figures.accuracy_high:
         yield f"{name} cannot be told from guessing: its interval holds {figures.guessing:.3g}."

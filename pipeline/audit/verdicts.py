@@ -47,18 +47,19 @@ def read_verdicts(view: RunView, spec: AnnotatorSpec, items: Mapping[str, Item])
 
     Raises:
         PrerequisiteError: if the stage has rows, but none with an id of the source, or a preference is not in [0, 1].
+            Verdicts that are null or missing are no error: their items were not judged.
     """
     stage = view.stages[spec.stage]
     path = path_to(view, spec.stage)
     if spec.score is not None:
-        found, rows = _scores(stage, spec.score, spec.per, items)
+        found, joined = _scores(stage, spec.score, spec.per, items)
         flips: dict[str, float] = {}
     else:
-        found, flips, rows = _preferences(stage, spec, items)
-    if rows and not found and items:
+        found, flips, joined = _preferences(stage, spec, items)
+    if stage.rows_out and not joined:
         raise PrerequisiteError(
-            f"audit '{spec.name}': none of the {rows:,} rows of stage '{spec.stage}' gives a whole verdict on an item "
-            f"of '{path[0]}': ids differ, as after a stage that makes new rows, or every verdict is null"
+            f"audit '{spec.name}': none of the {stage.rows_out:,} rows of stage '{spec.stage}' has an id of "
+            f"'{path[0]}'; verdicts are joined with labels by id, and a stage between them makes new rows"
         )
     return Verdicts(spec.name, items, found, flips, path)
 
@@ -71,12 +72,14 @@ def path_to(view: RunView, stage_id: str) -> list[str]:
 
 def _scores(
     stage: StageView, column: str, per: str | None, items: Mapping[str, Item]
-) -> tuple[dict[str, list[float]], int]:
+) -> tuple[dict[str, list[float]], bool]:
+    """Return the scores by item, and whether any row is a response of one."""
+    asked = {response for item in items.values() for response in item.responses}
     known: dict[str, float] = {}
-    rows = 0
+    joined = False
     for table in stage.tables(["id", column, *([per] if per else [])]):
-        rows += table.num_rows
         for row in table.to_pylist():
+            joined = joined or row["id"] in asked
             size = row[per] if per else 1
             if _usable(row[column]) and _usable(size) and size != 0 and _usable(row[column] / size):
                 known[row["id"]] = float(row[column]) / size
@@ -85,20 +88,21 @@ def _scores(
         for item in items.values()
         if all(response in known for response in item.responses)
     }
-    return found, rows
+    return found, joined
 
 
 def _preferences(
     stage: StageView, spec: AnnotatorSpec, items: Mapping[str, Item]
-) -> tuple[dict[str, list[float]], dict[str, float], int]:
+) -> tuple[dict[str, list[float]], dict[str, float], bool]:
+    """Return the scores by item, the flips by item, and whether any row is an item."""
     assert spec.preference is not None
     order = spec.consistent or spec.flips
     found: dict[str, list[float]] = {}
     flips: dict[str, float] = {}
-    rows = 0
+    joined = False
     for table in stage.tables(["id", spec.preference, *([order] if order else [])]):
-        rows += table.num_rows
         for row in table.to_pylist():
+            joined = joined or row["id"] in items
             if row["id"] not in items or not _usable(row[spec.preference]):
                 continue
             preference = _share(row, spec.preference, spec)
@@ -106,7 +110,7 @@ def _preferences(
             if order and _usable(row[order]):
                 flip = _share(row, order, spec)
                 flips[row["id"]] = flip if spec.flips else 1.0 - flip
-    return found, flips, rows
+    return found, flips, joined
 
 
 def _share(row: Mapping[str, Any], column: str, spec: AnnotatorSpec) -> float:

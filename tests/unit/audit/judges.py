@@ -51,6 +51,13 @@ class Pairs(RowStage):
         more = {"signed": 2 * preference - 2, "counted": 2, "unknown": math.nan}
         return [{**row, "preference": preference, "consistent": same, "flipped": float(not same), **more}]
 
+class Copies(RowStage):
+    """Makes new rows, with ids of their own."""
+    name, version, config_type = "own_copies", 1, NoOptions
+    inputs, outputs, fan_out = columns(score=float), columns(), True
+    async def process_row(self, row, ctx):
+        return [dict(row)]
+
 class Silent(Pairs):
     """Reads no verdict at all."""
     name = "own_silent"
@@ -62,6 +69,7 @@ CLASSES = {
     "own_scores": "plug_judges:Scores",
     "own_pairs": "plug_judges:Pairs",
     "own_silent": "plug_judges:Silent",
+    "own_copies": "plug_judges:Copies",
 }
 
 

@@ -103,7 +103,7 @@ def test_remarks_say_what_an_annotator_cannot_be_trusted_with():
             "length": length,
         }
     )
-    assert lines[0] == "none judged no item."
+    assert lines[0] == "none judged no item: of each, a verdict is missing, null or no number."
     assert lines[1] == "wrong is worse than guessing: its interval lies below 0.5; its sign may be wrong."
     assert lines[2] == "wrong is no better than length alone."
     assert "order of showing in 50%" in lines[3] and "judged 2 of 3 items" in lines[4] and len(lines) == 5

@@ -123,7 +123,7 @@ def test_items_that_people_tie_are_reported_apart(audit):
 
 def test_items_that_were_not_judged_count_as_a_guess_in_a_figure_of_their_own(audit):
     result = audit([source(), scoring("short")], [by_score("short")], "--json", records=labelled(8, 0)[:6])
-    assert result.code == 2 and "gives a whole verdict" in result.err
+    assert figures(result, "short")["judged"] == 0 and result.json["remarks"][0].startswith("short judged no item")
     both = [{"id": "s", "prompt": "Q?", "response_a": "right", "response_b": "no", "label": "a"}, *labelled(3, 0)]
     result = audit([source(), scoring("short", "again")], [by_score("again")], "--json", "--run-dir", "b", records=both)
     found = figures(result, "again")
@@ -140,13 +140,21 @@ def test_a_score_may_be_divided_by_another_column(audit):
 
 @pytest.mark.parametrize("rule", ["none", "nan"])
 def test_verdicts_that_are_no_numbers_are_not_judged(audit, rule):
-    result = audit([source(), scoring(rule)], [by_score(rule)])
-    assert result.code == 2 and f"audit '{rule}': none of the 16 rows" in result.err
+    stages = [source(), scoring("right"), scoring(rule, from_="right")]
+    result = audit(stages, [by_score("right"), by_score(rule)], "--json")
+    assert (figures(result, rule)["judged"], figures(result, rule)["accuracy"]) == (0, None)
+    assert figures(result, "right")["accuracy"] == 1.0
+
+
+def test_verdicts_on_rows_with_ids_of_their_own_are_refused(audit):
+    stages = [source(), scoring("right"), {"id": "copies", "use": "own_copies", "from": "right"}]
+    err = audit(stages, [by_score("copies")]).err
+    assert "none of the 16 rows of stage 'copies' has an id of 'responses'" in err
 
 
 def test_pair_verdicts_without_a_value_are_not_judged(audit):
     stage = {"id": "verdicts", "use": "own_silent", "from": "pairs"}
-    assert "or every verdict is null" in audit([source("pairs"), stage], [PREFERRED]).err
+    assert figures(audit([source("pairs"), stage], [PREFERRED], "--json"), "judge")["judged"] == 0
 
 
 def test_best_of_four_is_measured_whole(audit, tmp_path):
@@ -195,7 +203,7 @@ def test_shares_of_flips_outside_their_range_are_refused_and_missing_ones_left_o
 
 def test_a_score_divided_by_next_to_nothing_is_no_verdict(audit):
     entry = {"name": "odd", "stage": "right", "score": "size", "per": "tiny"}
-    assert "every verdict is null" in audit([source(), scoring("right")], [entry]).err
+    assert figures(audit([source(), scoring("right")], [entry], "--json"), "odd")["judged"] == 0
 
 
 def test_a_subset_that_is_called_all_keeps_its_figures(audit):

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from pipeline.api import (
     MESSAGES,
+    Maker,
     Reject,
     ReportTable,
     Row,
@@ -173,6 +174,19 @@ class PreferencePairs(TableStage):
     def yields(self) -> Yield:
         """Say that a prompt gives one pair at most."""
         return Yield(at_most=True)
+
+    def check_makers(self, makers: Mapping[str, Maker]) -> None:
+        """Refuse a tournament upstream of a rule that needs all pairs compared, before anybody is asked.
+
+        Raises:
+            ValueError: with what to change.
+        """
+        rated = makers.get("win_rates")
+        if rated is not None and rated.options.get("tournament") == "knockout" and self.config.rule != "inpo":
+            raise ValueError(
+                f"rule {self.config.rule} needs win rates, and the tournament of stage '{rated.stage_id}' gives none; "
+                "set tournament: full there, or rule: inpo here"
+            )
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Apply the rule to each prompt."""

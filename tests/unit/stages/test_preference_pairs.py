@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.api import lineage_id
+from pipeline.api import Maker, lineage_id
 from pipeline.testing import process_row, process_table
 from stages.preference.preference_pairs import PreferencePairs, PreferencePairsConfig
 from stages.preference.rate_preferences import RatePreferences, RatePreferencesConfig
@@ -145,6 +145,20 @@ class TestNash:
 
     def test_a_narrow_pair_is_refused_where_asked(self):
         assert code(rated([0.0, 0.1]), rule="nash", min_margin=0.5) == ["pairs.margin"]
+
+
+def met(rule, **options):
+    found = {"win_rates": Maker("rated", "rate_preferences", options, {})}
+    PreferencePairs(PreferencePairsConfig(rule=rule)).check_makers(found)
+
+
+@pytest.mark.parametrize("rule", ["sppo", "nash"])
+def test_a_tournament_before_a_rule_that_needs_win_rates_is_refused_before_anybody_is_asked(rule):
+    with pytest.raises(ValueError, match="stage 'rated' gives none; set tournament: full"):
+        met(rule, tournament="knockout")
+    met(rule, tournament="full")
+    met("inpo", tournament="knockout")
+    PreferencePairs(PreferencePairsConfig(rule=rule)).check_makers({})
 
 
 class TestColumns:

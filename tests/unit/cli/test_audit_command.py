@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from pipeline.audit.measure import measure
+from pipeline.errors import PrerequisiteError
+from pipeline.plan.recipe import AnnotatorSpec
+from pipeline.store.manifest import open_run
 from tests.support import prefmill
 from tests.unit.audit.judges import (
     by_score,
@@ -348,3 +352,11 @@ def test_a_column_of_another_type_is_refused_for_the_order_too(audit, column, to
 )
 def test_entries_that_make_no_sense_are_refused(audit, entries, told):
     assert told in audit([source(), scoring("right")], entries).err
+
+
+def test_a_run_without_labels_cannot_be_measured(audit):
+    records = [r | {"label": None} for r in labelled()]
+    audit([source(), scoring("right")], [by_score("right")], records=records)
+    assert prefmill("run", "recipe.yaml", "--run-dir", "run").code == 0
+    with pytest.raises(PrerequisiteError, match="none of the 8 items of 'responses'"):
+        measure(open_run("run"), [AnnotatorSpec(**by_score("right"))])

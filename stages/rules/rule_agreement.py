@@ -1,9 +1,9 @@
 """How far the verdicts on a rule agree with labels, and which rules contradict each other. Arrays in, numbers out.
 
-Definition (ours, after AutoRule's "agreement", arXiv:2506.15651, for which it gives no formula): over labelled pairs of
-which exactly one response keeps the rule, the share in which it is the preferred one. Coverage is the share of pairs
-that the rule tells apart. The interval is Wilson's and takes pairs for independent; pairs that share a response are
-not, so it is too narrow where prompts have many responses. Phi is the correlation of two rules' verdicts.
+Definition (ours, after AutoRule's "agreement", arXiv:2506.15651, for which it gives no formula): over labelled pairs
+whose responses keep the rule to different degrees, the share in which the preferred one keeps it better. Degrees are 1
+and 0, or probabilities of yes. Coverage is the share of pairs that the rule tells apart. The interval is Wilson's and
+takes pairs for independent; pairs that share a response are not, so it is too narrow where prompts have many responses.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.api import wilson_interval
-from stages.rules.verdict_replies import NO, YES
+from stages.rules.rule_scores import OnNotApplicable
+from stages.rules.verdict_replies import NO, NOT_APPLICABLE
 
 UNREADABLE = -2
 """Stands for a null among verdicts in an array."""
 Verdicts = NDArray[np.int8]
 """Shape (responses, rules): 1 yes, 0 no, -1 not applicable, -2 unreadable."""
+Degrees = NDArray[np.float64]
+"""Shape (responses, rules): how far a response keeps a rule, in [0, 1]; NaN where the verdict does not count."""
 Pairs = NDArray[np.int64]
 """Shape (pairs, 2): the rows of the preferred and of the other response."""
+
+_TINY = 1e-9
+"""A rule varies less than this only by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +36,14 @@ class Agreement:
     """One rule against the labels.
 
     Attributes:
-        compared: pairs of which exactly one response keeps the rule, both verdicts being yes or no.
-        agreed: those of them in which the preferred one keeps it.
+        compared: pairs whose responses keep the rule to different degrees.
+        agreed: those of them in which the preferred one keeps it better.
         coverage: compared over all pairs, None if there is no pair.
-        applicability: share of responses with a verdict to which the rule applies, None if none has a verdict.
     """
 
     compared: int
     agreed: int
     coverage: float | None
-    applicability: float | None
 
     @property
     def agreement(self) -> float | None:
@@ -61,40 +65,49 @@ def labelled_pairs(prompt_ids: Sequence[str], labels: Sequence[float]) -> Pairs:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def agreements(verdicts: Verdicts, pairs: Pairs) -> list[Agreement]:
-    """Return one entry for each rule, in the order of columns."""
-    preferred, other = verdicts[pairs[:, 0]], verdicts[pairs[:, 1]]
-    agreed = ((preferred == YES) & (other == NO)).sum(axis=0)
-    opposed = ((preferred == NO) & (other == YES)).sum(axis=0)
-    read = (verdicts != UNREADABLE).sum(axis=0)
-    applies = (verdicts >= NO).sum(axis=0)
-    return [
-        Agreement(
-            compared=int(agreed[k] + opposed[k]),
-            agreed=int(agreed[k]),
-            coverage=float((agreed[k] + opposed[k]) / len(pairs)) if len(pairs) else None,
-            applicability=float(applies[k] / read[k]) if read[k] else None,
-        )
-        for k in range(verdicts.shape[1])
-    ]
-
-
-def phi(verdicts: Verdicts, least: int) -> NDArray[np.float64]:
-    """Return the phi coefficient of each two rules over the responses on which both say yes or no.
+def degrees(verdicts: Verdicts, not_applicable: OnNotApplicable, p_yes: Degrees | None = None) -> Degrees:
+    """Return how far each response keeps each rule, as `rule_score` counts it.
 
     Args:
         verdicts: of all responses.
+        not_applicable: whether a rule that does not apply leaves no degree, or counts as kept.
+        p_yes: where given, probabilities in place of 1 and 0; NaN where there is none.
+    """
+    hard = verdicts.astype(np.float64)
+    out: Degrees = hard if p_yes is None else np.where(np.isnan(p_yes), hard, p_yes)
+    out = np.where(verdicts >= NO, out, np.nan)
+    return np.where(verdicts == NOT_APPLICABLE, 1.0, out) if not_applicable == "satisfied" else out
+
+
+def agreements(kept: Degrees, pairs: Pairs) -> list[Agreement]:
+    """Return one entry for each rule, in the order of columns."""
+    preferred, other = kept[pairs[:, 0]], kept[pairs[:, 1]]
+    agreed, opposed = (preferred > other).sum(axis=0).tolist(), (preferred < other).sum(axis=0).tolist()
+    n = len(pairs)
+    return [Agreement(a + o, a, (a + o) / n if n else None) for a, o in zip(agreed, opposed, strict=True)]
+
+
+def applicability(verdicts: Verdicts) -> list[float | None]:
+    """Return for each rule the share of responses with a verdict to which it applies, None if none has one."""
+    read, applies = (verdicts != UNREADABLE).sum(axis=0).tolist(), (verdicts >= NO).sum(axis=0).tolist()
+    return [a / r if r else None for a, r in zip(applies, read, strict=True)]
+
+
+def correlation(kept: Degrees, least: int) -> NDArray[np.float64]:
+    """Return Pearson's correlation of each two rules over the responses on which both count; phi where all is 1 or 0.
+
+    Args:
+        kept: degrees of all responses.
         least: how many such responses there must be.
 
     Returns:
         Shape (rules, rules), in [-1, 1]; NaN where there are too few, or where a rule always says the same.
     """
-    usable = (verdicts >= NO).astype(np.float64)
-    yes = (verdicts == YES).astype(np.float64)
-    n = usable.T @ usable
-    both, one, other = yes.T @ yes, yes.T @ usable, usable.T @ yes
-    spread = one * (n - one) * other * (n - other)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        out: NDArray[np.float64] = (n * both - one * other) / np.sqrt(spread)
-    out[(n < least) | (spread == 0)] = np.nan
+    usable = (~np.isnan(kept)).astype(np.float64)
+    x = np.nan_to_num(kept)
+    n, one, both, squares = usable.T @ usable, x.T @ usable, x.T @ x, (x * x).T @ usable
+    varies = n * squares - one**2
+    spread = np.where((varies > _TINY) & (varies.T > _TINY), varies * varies.T, np.nan)
+    out: NDArray[np.float64] = (n * both - one * one.T) / np.sqrt(spread)
+    out[n < least] = np.nan
     return out

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -32,10 +31,19 @@ from pipeline.api import (
     columns,
     lineage_id,
 )
-from stages.rules.rule_agreement import UNREADABLE, Agreement, Pairs, Verdicts, agreements, labelled_pairs, phi
+from stages.rules.rule_agreement import (
+    UNREADABLE,
+    Agreement,
+    Degrees,
+    Pairs,
+    agreements,
+    applicability,
+    correlation,
+    degrees,
+    labelled_pairs,
+)
 from stages.rules.rule_scores import OnNotApplicable
 from stages.rules.rule_sets import Rule
-from stages.rules.verdict_replies import NO, NOT_APPLICABLE, YES
 
 _EXAMPLES = 20
 
@@ -43,6 +51,9 @@ _EXAMPLES = 20
 class ValidateRulesConfig(StageConfig):
     """Options of `validate_rules`."""
 
+    soft: bool = False
+    """Compare the probabilities of yes that the rows have, as `verify_rules` does with `soft`; else yes and no. A
+    verifier that says yes to nearly everything tells responses apart in this way only."""
     min_agreement: float = Field(0.5, ge=0, le=1)
     min_lower_bound: float = Field(0.5, ge=0, le=1)
     """Least lower end of the 95 % Wilson interval of the agreement; 0.5 asks that chance be ruled out."""
@@ -53,9 +64,9 @@ class ValidateRulesConfig(StageConfig):
     min_applicability: float = Field(0.0, ge=0, le=1)
     """Least share of responses to which the rule applies; 0 keeps rules for rare tasks."""
     max_opposition: float = Field(0.5, gt=0, le=1)
-    """Two rules contradict each other if the phi coefficient of their verdicts is at most minus this."""
+    """Two rules contradict each other if the correlation of their verdicts is at most minus this."""
     min_together: int = Field(10, ge=2)
-    """Least number of responses on which both rules say yes or no, for a contradiction."""
+    """Least number of responses on which both rules count, for a contradiction."""
     drop_contradicting: bool = True
     """Of two rules that contradict each other keep the one with the higher lower bound only."""
     not_applicable: OnNotApplicable = "exclude"
@@ -68,8 +79,8 @@ class ValidateRules(TableStage):
     `pairs` counts labelled pairs (responses of one prompt whose labels differ), `pairs_compared` those that the rule
     tells apart. `agreement` is null if there is none. `contradicts` names rules whose verdicts are opposed. `reason`
     says why a rule is not kept, null if it is: `compared`, `coverage`, `applicability`, `agreement`, `lower_bound`,
-    `contradicts <rule id>`. `against` holds the ids of up to 20 preferred responses that broke the rule while the other
-    kept it. The order is that of `rule_ids`. What a rule rests on is all rows, so none is cited.
+    `contradicts <rule id>`. `against` holds the ids of up to 20 preferred responses that keep the rule less than the
+    other. The order is that of `rule_ids`. What a rule rests on is all rows, so none is cited.
 
     Reject codes:
         rules.bad_row: no prompt_id or label, or verdicts that are not on the rules of the first row.
@@ -83,7 +94,15 @@ class ValidateRules(TableStage):
     max_rows: ClassVar[int] = 100_000
     lineage: ClassVar[tuple[str, ...]] = ()
 
-    inputs = columns(id=str, prompt_id=str, label=float, rule_ids=list[str], rule_texts=list[str], verdicts=list[int])
+    inputs = columns(
+        id=str,
+        prompt_id=str,
+        label=float,
+        rule_ids=list[str],
+        rule_texts=list[str],
+        verdicts=list[int],
+        p_yes=list[float],
+    )
     outputs = columns(
         id=str,
         rule_id=str,
@@ -124,16 +143,12 @@ class ValidateRules(TableStage):
 
     def _judged(self, rules: Sequence[Rule], rows: Sequence[Row]) -> list[Row]:
         verdicts = np.array([[UNREADABLE if v is None else v for v in r["verdicts"]] for r in rows], np.int8)
-        counted = verdicts
-        if self.config.not_applicable == "satisfied":
-            counted = np.where(verdicts == NOT_APPLICABLE, np.int8(YES), verdicts)
+        p_yes = np.array([r["p_yes"] for r in rows], np.float64) if self.config.soft else None
+        kept = degrees(verdicts, self.config.not_applicable, p_yes)
         pairs = labelled_pairs([r["prompt_id"] for r in rows], [r["label"] for r in rows])
-        found = [
-            replace(a, applicability=of_all.applicability)
-            for a, of_all in zip(agreements(counted, pairs), agreements(verdicts, pairs), strict=True)
-        ]
-        opposed = phi(counted, self.config.min_together) <= -self.config.max_opposition
-        reasons = _reasons(found, opposed, rules, self.config)
+        found, applies = agreements(kept, pairs), applicability(verdicts)
+        opposed = correlation(kept, self.config.min_together) <= -self.config.max_opposition
+        reasons = _reasons(found, applies, opposed, [r.rule_id for r in rules], self.config)
         return [
             {
                 "id": lineage_id("rule", rule.rule_id),
@@ -143,8 +158,9 @@ class ValidateRules(TableStage):
                 "reason": reasons[k],
                 "pairs": len(pairs),
                 **_figures(found[k]),
+                "applicability": applies[k],
                 "contradicts": [rules[j].rule_id for j in np.flatnonzero(opposed[k]).tolist()],
-                "against": _against(counted[:, k], pairs, rows),
+                "against": _against(kept[:, k], pairs, rows),
             }
             for k, rule in enumerate(rules)
         ]
@@ -170,9 +186,9 @@ def _usable(rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
 def _problem(row: Row, first: Row) -> str | None:
     if row["prompt_id"] is None or row["label"] is None or not math.isfinite(row["label"]):
         return "the prompt_id is null, or the label is null or not finite"
-    lists = [row["rule_ids"], row["rule_texts"], row["verdicts"]]
+    lists = [row[name] for name in ("rule_ids", "rule_texts", "verdicts", "p_yes")]
     if not all(lists) or len({len(values) for values in lists}) > 1:
-        return "'rule_ids', 'rule_texts' and 'verdicts' do not have one entry for each rule"
+        return "'rule_ids', 'rule_texts', 'verdicts' and 'p_yes' do not have one entry for each rule"
     same = lists[:2] == [first["rule_ids"], first["rule_texts"]]
     return None if same else "the verdicts are on other rules than those of the first row; use one rule set"
 
@@ -185,15 +201,18 @@ def _figures(found: Agreement) -> Row:
         "wilson_low": low,
         "wilson_high": high,
         "coverage": found.coverage,
-        "applicability": found.applicability,
     }
 
 
 def _reasons(
-    found: Sequence[Agreement], opposed: NDArray[np.bool_], rules: Sequence[Rule], config: ValidateRulesConfig
+    found: Sequence[Agreement],
+    applies: Sequence[float | None],
+    opposed: NDArray[np.bool_],
+    rule_ids: Sequence[str],
+    config: ValidateRulesConfig,
 ) -> list[str | None]:
     """Return why each rule is not kept; of two that contradict each other the one with the lower bound goes."""
-    reasons = [_shortcoming(a, config) for a in found]
+    reasons = [_shortcoming(a, share, config) for a, share in zip(found, applies, strict=True)]
     if not config.drop_contradicting:
         return reasons
     best_first = sorted((k for k, r in enumerate(reasons) if r is None), key=lambda k: -found[k].interval[0])
@@ -203,24 +222,24 @@ def _reasons(
         if better is None:
             kept.append(k)
         else:
-            reasons[k] = f"contradicts {rules[better].rule_id}"
+            reasons[k] = f"contradicts {rule_ids[better]}"
     return reasons
 
 
-def _shortcoming(found: Agreement, config: ValidateRulesConfig) -> str | None:
+def _shortcoming(found: Agreement, applies: float | None, config: ValidateRulesConfig) -> str | None:
     """Return the first bound that a rule misses; a figure that does not exist misses its bound."""
     if found.compared < config.min_compared or found.agreement is None:
         return "compared"
     if found.coverage is None or found.coverage < config.min_coverage:
         return "coverage"
-    if found.applicability is None or found.applicability < config.min_applicability:
+    if applies is None or applies < config.min_applicability:
         return "applicability"
     if found.agreement < config.min_agreement:
         return "agreement"
     return "lower_bound" if found.interval[0] < config.min_lower_bound else None
 
 
-def _against(verdicts: Verdicts, pairs: Pairs, rows: Sequence[Row]) -> list[str]:
-    """Return ids of preferred responses that broke a rule which the other one kept, each once, in order."""
-    wrong = (verdicts[pairs[:, 0]] == NO) & (verdicts[pairs[:, 1]] == YES)
+def _against(kept: Degrees, pairs: Pairs, rows: Sequence[Row]) -> list[str]:
+    """Return ids of preferred responses that keep a rule less than the other one, each once, in order."""
+    wrong = kept[pairs[:, 0]] < kept[pairs[:, 1]]
     return list(dict.fromkeys(rows[i]["id"] for i in pairs[wrong, 0].tolist()))[:_EXAMPLES]

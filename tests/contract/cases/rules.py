@@ -13,7 +13,7 @@ COLLECTED = [{"rule": r, "sources": ["p"]} for r in RULES]
 
 
 def labelled(i, verdicts):
-    judged = {"rule_ids": ["r0", "r1"], "rule_texts": RULES, "verdicts": verdicts}
+    judged = {"rule_ids": ["r0", "r1"], "rule_texts": RULES, "verdicts": verdicts, "p_yes": [0.5, None]}
     return {"id": f"p-{i}", "prompt_id": "p", "label": float(i), **judged}
 
 
@@ -88,6 +88,7 @@ CASES = {
         [labelled(0, [0, 1]), labelled(1, [1, None])],
         None,
         {
+            "soft": True,
             "min_agreement": 0.6,
             "min_lower_bound": 0.6,
             "min_compared": 1,

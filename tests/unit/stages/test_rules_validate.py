@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.api import Factor, Yield, wilson_interval
 from pipeline.testing import process_table
-from stages.rules.rule_agreement import agreements, labelled_pairs, phi
+from stages.rules.rule_agreement import agreements, applicability, correlation, degrees, labelled_pairs
 from stages.rules.rule_texts import rule_id_of
 from stages.rules.validate_rules import ValidateRules, ValidateRulesConfig
 from tests.unit.stages.books_in_memory import BooksInMemory
@@ -19,7 +19,12 @@ def rows_of(*pairs, rules=RULES):
     """Return labelled rows: for each pair the verdicts on the preferred and on the other response."""
     rows = []
     for i, (preferred, other) in enumerate(pairs):
-        shared = {"prompt_id": f"q{i}", "rule_ids": [rule_id_of(r) for r in rules], "rule_texts": rules}
+        shared = {
+            "prompt_id": f"q{i}",
+            "rule_ids": [rule_id_of(r) for r in rules],
+            "rule_texts": rules,
+            "p_yes": [None] * len(rules),
+        }
         rows += [shared | {"id": f"q{i}-good", "label": 1.0, "verdicts": list(preferred)}]
         rows += [shared | {"id": f"q{i}-bad", "label": 0.0, "verdicts": list(other)}]
     return rows
@@ -41,21 +46,34 @@ class TestArithmetic:
 
     def test_agreement_counts_pairs_that_the_rule_tells_apart(self):
         verdicts = np.array([[1], [0], [0], [1], [1], [1], [1], [-1], [1], [-2]], np.int8)
-        (found,) = agreements(verdicts, np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]))
+        pairs = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]])
+        (found,) = agreements(degrees(verdicts, "exclude"), pairs)
         assert (found.compared, found.agreed, found.agreement, found.coverage) == (2, 1, 0.5, 0.4)
-        assert found.applicability == pytest.approx(8 / 9) and found.interval == wilson_interval(1, 2)
+        assert applicability(verdicts) == [pytest.approx(8 / 9)] and found.interval == wilson_interval(1, 2)
 
     def test_where_nothing_is_compared_there_is_no_number(self):
-        (found,) = agreements(np.array([[-2], [-2]], np.int8), np.zeros((0, 2), np.int64))
-        assert (found.agreement, found.coverage, found.applicability, found.interval) == (None, None, None, (0.0, 1.0))
+        verdicts = np.array([[-2], [-2]], np.int8)
+        (found,) = agreements(degrees(verdicts, "exclude"), np.zeros((0, 2), np.int64))
+        assert (found.agreement, found.coverage, found.interval) == (None, None, (0.0, 1.0))
+        assert applicability(verdicts) == [None]
 
-    def test_phi_is_the_correlation_of_two_rules(self):
+    def test_degrees_are_verdicts_or_probabilities_where_a_verdict_counts(self):
+        verdicts, nan = np.array([[1, 0, -1, -2]], np.int8), np.nan
+        assert np.array_equal(degrees(verdicts, "exclude"), [[1, 0, nan, nan]], equal_nan=True)
+        assert np.array_equal(degrees(verdicts, "satisfied"), [[1, 0, 1, nan]], equal_nan=True)
+        soft = degrees(verdicts, "exclude", np.array([[0.9, nan, 0.5, 0.5]]))
+        assert np.array_equal(soft, [[0.9, 0, nan, nan]], equal_nan=True)
+
+    def test_rules_are_correlated_over_responses_on_which_both_count(self):
         verdicts = np.array([[1, 0, 1, 1], [0, 1, 1, 1], [1, 0, 0, 1], [1, 1, 0, 1], [-1, 0, 1, 1]], np.int8)
-        found = phi(verdicts, 2)
-        usable = verdicts[:4].astype(float)
-        assert found[0, 1] == pytest.approx(np.corrcoef(usable[:, 0], usable[:, 1])[0, 1])
+        kept = degrees(verdicts, "exclude")
+        found = correlation(kept, 2)
+        assert found[0, 1] == pytest.approx(np.corrcoef(kept[:4, 0], kept[:4, 1])[0, 1])
         assert found[0, 2] == found[2, 0] and found[1, 1] == pytest.approx(1.0)
-        assert np.isnan(found[0, 3]) and np.isnan(phi(verdicts, 6)).all()
+        assert np.isnan(found[0, 3]) and np.isnan(correlation(kept, 6)).all()
+        soft = np.random.default_rng(3).random((9, 2))
+        assert correlation(soft, 2)[0, 1] == pytest.approx(np.corrcoef(soft.T)[0, 1])
+        assert np.isnan(correlation(np.full((7, 2), 0.1), 2)).all()
 
 
 class TestValidation:
@@ -102,6 +120,14 @@ class TestValidation:
         rows, _ = validate(pairs, not_applicable="satisfied", **LOOSE)
         assert (rows[0]["pairs_compared"], rows[0]["agreement"], rows[0]["applicability"]) == (1, 1.0, 0.5)
 
+    def test_probabilities_tell_apart_what_yes_and_no_do_not(self):
+        pairs = rows_of(((1,), (1,)), ((1,), (1,)), ((0,), (1,)), rules=RULES[:1])
+        soft = [r | {"p_yes": [p]} for r, p in zip(pairs, (0.9, 0.8, 0.7, 0.7, 0.4, None), strict=True)]
+        hard, _ = validate(soft, **LOOSE)
+        assert (hard[0]["pairs_compared"], hard[0]["agreement"]) == (1, 0.0)
+        rows, _ = validate(soft, soft=True, **LOOSE)
+        assert (rows[0]["pairs_compared"], rows[0]["agreement"], rows[0]["against"]) == (2, 0.5, ["q2-good"])
+
     def test_of_two_rules_that_contradict_each_other_the_better_one_stays(self):
         pairs = rows_of(*[((1, 0), (0, 1))] * 6, *[((0, 1), (1, 0))] * 4, *[((1, 0), (1, 0))] * 2, rules=RULES[:2])
         rows, _ = validate(pairs, min_agreement=0.4, **LOOSE)
@@ -126,6 +152,7 @@ class TestValidation:
             {"rule_ids": None},
             {"verdicts": [1]},
             {"verdicts": None},
+            {"p_yes": [0.5]},
         ],
     )
     def test_a_row_that_cannot_be_compared_is_rejected_and_the_others_go_on(self, change):

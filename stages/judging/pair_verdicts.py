@@ -2,8 +2,8 @@
 
 Forms: WildBench's JSON with `choice` (arXiv:2406.04770), FastChat's `[[A]]`, `[[B]]`, `[[C]]` (arXiv:2306.05685),
 LLMBar's "Output (a)" and "Output (a) is better" (arXiv:2310.07641), and a bare "A", "B" or "tie". Strict: a reply must
-hold one verdict. Two different ones, or none, are `Unusable`, never a tie and never the first that comes. LLMBar's own
-reading, which takes the first pattern that matches, is in `llmbar_replies`.
+hold one verdict. Two different ones, or none, are `Unusable`, never a tie and never the first that comes. This is the
+reader for judging. To check figures that LLMBar published, take `llmbar_replies`, which reads as its authors did.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.api import Json
-from stages.judging.outcomes import OUTCOMES, TIE
+from stages.judging.outcomes import OUTCOMES, TIE, winner
 from stages.judging.reply_objects import loose_field, only_one, reply_object, text_of
 from stages.replies.asking import Unusable
 from stages.replies.fences import unfenced
@@ -34,7 +34,8 @@ _CHOICE = r"A\+\+|A\+|A=B|B=A|B\+\+|B\+"
 _BRACKETS = re.compile(r"\[\[\s*([A-Za-z]{1,4})\s*\]\]")
 _NAME = r"(?:output|response|answer|assistant)"
 _LETTER = r"[(\[]?([abAB])[)\]]?"
-_IS_BETTER = re.compile(rf"\b{_NAME}\s*{_LETTER}\s+is\s+(?:\w+ly\s+|much\s+)?(?:the\s+)?better\b", re.IGNORECASE)
+_BY_HOW_MUCH = r"(?:(?!(?:hard|scarce|equal|alleged|supposed)ly)\w+ly\s+|much\s+)?"
+_IS_BETTER = re.compile(rf"\b{_NAME}\s*{_LETTER}\s+is\s+{_BY_HOW_MUCH}(?:the\s+)?better\b", re.IGNORECASE)
 _OPEN_QUESTION = re.compile(r"\b(?:whether|if|which|not|n['’]t|neither|cannot|unclear)\b", re.IGNORECASE)
 _LABEL = r"(?:(?:(?:final|my)\s+)?(?:verdict|answer|choice|winner|decision)\s*(?::|is)\s*)?"
 _BARE = re.compile(rf"{_LABEL}(?:{_NAME}\s*)?{_LETTER}", re.IGNORECASE)
@@ -87,14 +88,21 @@ def read_pair_verdict(reply: str) -> PairVerdict:
     """Return the verdict of a reply in any of the forms, whichever it is.
 
     The forms are tried from the most explicit one: JSON, double brackets, sentences "... is better", a line of its own.
+    What a judge says before the more explicit form is its analysis; a sentence after it must not say another thing.
 
     Raises:
         Unusable: if there is no verdict, or two that differ.
     """
     value = reply_object(reply)
-    if (value is not None and "choice" in value) or loose_field(reply, "choice", _CHOICE):
+    if value is not None and "choice" in value:
         return read_choice(reply)
-    if brackets := [_of_bracket(b) for b in _BRACKETS.findall(reply)]:
+    brackets = [_of_bracket(b) for b in _BRACKETS.findall(reply)]
+    if loose_field(reply, "choice", _CHOICE):
+        found = read_choice(reply)
+        only_one([winner(o) for o in (found.outcome, *brackets)], "a verdict")
+        return found
+    if brackets:
+        only_one([*brackets, *_stated(reply.rpartition("]]")[2])], "a verdict")
         return PairVerdict(only_one(brackets, "a verdict in brackets"))
     if stated := _stated(reply):
         return PairVerdict(only_one(stated, "a sentence that names the better one"))

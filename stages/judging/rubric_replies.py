@@ -23,7 +23,7 @@ _TAGGED = (
     re.compile(rf"\**[\[(]\**\s*{_TAG}\s*\**[\])]\**\s*[:–—-]?\s*(.+)"),
     re.compile(rf"\**{_TAG}\**\s*[:–—-]\**\s+(.+)"),
 )
-_NUMBERED = re.compile(r"[\s*(\[]*(?:item\s*)?(\d{1,3})[\s*)\].:–—-]+(?:verdict\s*:\s*)?\**\s*(yes|no)\b[\s*.]*", re.I)
+_NUMBERED = re.compile(r"[\s*(\[]*(?:item\s*)?(\d{1,3})[\s*)\].:–—-]+(?:verdict\s*:[\s*]*)?(yes|no)\b[\s*.]*", re.I)
 _YES = {"yes": True, "no": False, "true": True, "false": False}
 
 

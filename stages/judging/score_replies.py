@@ -51,7 +51,7 @@ def read_score(reply: str) -> ScoreReply:
     """
     value = reply_object(reply)
     if value is None:
-        found = loose_field(reply, "score", _ANY)
+        found = loose_field(reply, "score", _SCORE, _ANY)
         if found is None:
             raise Unusable("the reply holds no 'score'")
         return ScoreReply(_whole(found))

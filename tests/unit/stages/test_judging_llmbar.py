@@ -97,6 +97,7 @@ def test_the_strict_reading_departs_only_where_a_reply_contradicts_itself_or_was
         ("Output (b) is better.\n\nOutput (a) is too short.", "opening", False, "1"),
         ("Output (b) is better.\n\nOutput (a) is too short.", "either", True, "1"),
         ("Output (a)", "either", True, "2"),
+        ("Output (a) is short." + " It says what it should." * 20, "either", False, None),
         ("", "conclusion", False, None),
     ],
 )
@@ -112,11 +113,17 @@ def test_the_published_rules_take_the_first_pattern_that_matches(reply, rule, sw
         ("GPT-4", "CoT", "conclusion"),
         ("PaLM2", "CoT", "opening"),
         ("PaLM2", "Swap_CoT", "conclusion"),
+        ("Falcon", "Vanilla_2shot", "opening"),
         ("LLaMA2", "Swap", "either"),
     ],
 )
 def test_each_kind_of_prompt_has_its_rule(judge, prompting, rule):
     assert published_rule(judge, prompting) == rule
+
+
+def test_ratings_have_no_rule_for_one_reply():
+    with pytest.raises(ValueError, match="take rating_winners"):
+        published_rule("GPT-4", "Rating_Metrics")
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,10 @@ def test_empty_texts_decide_themselves(a, b, outcome):
         ('{"reason": "He wrote "no".", "choice": "B++"}', "B++"),
         ("choice: A+", "A+"),
         ('The "choice": A=B', "A=B"),
+        ('In the form "choice": "A++, A+, A=B, B+ or B++":\nchoice: B+', "B+"),
+        ('It is this.\n```json\n{"choice": "B+"}\n```', "B+"),
+        ('{"analysis_a": {"choice": "A++"}, "choice": "B+"}', "B+"),
+        ('{"choice": "a+"}', "A+"),
     ],
 )
 def test_a_choice_of_wildbench_is_read(reply, outcome):
@@ -115,6 +119,15 @@ def test_a_choice_of_wildbench_is_read(reply, outcome):
         '"choice": "A+" then "choice": "B+"',
         r'{"analysis": "It says \"choice\": \"A++\" itself", "cho',
         "choice: A+++",
+        "choice: A+ or B+",
+        'I answer in this form: {"choice": "A++, A+, A=B, B+ or B++"}',
+        '{"analysis_a": "It says "choice": "A++" itself", "choice": B+}',
+        '{"analysis_a": "It says "choice": "A++" itself", "for_tie": "None."}',
+        'It says "choice": "A++", which I leave out. choice: B+',
+        'It holds\n```json\n{"choice": "A++"}\n```\nMy choice: B+',
+        '{"verdict": {"choice": "A++"}}',
+        '{"choice": "A\uff0b"}',
+        '{"choice": ["A++"]}',
     ],
 )
 def test_what_is_not_one_choice_is_refused(reply):
@@ -132,6 +145,8 @@ def test_reasons_are_kept_beside_the_choice():
     [
         ("My final verdict is: [[A]]", "A+"),
         ("[[B]] It is clearer. So [[B]].", "B+"),
+        ("Assistant A is better at first sight. Yet [[B]]", "B+"),
+        ("choice: A++ [[A]]", "A++"),
         ("[[C]]", "A=B"),
         ("Output (a)", "A+"),
         ("Output (b) ", "B+"),
@@ -153,6 +168,9 @@ def test_verdicts_of_other_judges_are_read(reply, outcome):
         "",
         "[[A]] or [[B]]",
         "[[D]]",
+        "It says [[A]], which I leave out. Output (b) is better.",
+        "choice: A++, no: [[B]]",
+        "Output (a) is hardly better.",
         "Output (a) is better. In the end, Output (b) is better.",
         "I cannot say that Output (a) is better.",
         "# Output (a):\nIt is short.",

@@ -45,6 +45,7 @@ def test_lists_of_strengths_become_lines():
         "**Score:** 8\nGood.",
         '{"strengths": "cut ", "score": 8',
         '"score": "8", and once more "score": "8"',
+        '{"strengths": "He says "yes".", score: 8}',
     ],
 )
 def test_the_score_alone_is_found_where_there_is_no_json(reply):
@@ -72,6 +73,13 @@ def test_the_score_alone_is_found_where_there_is_no_json(reply):
         "score: 8.5",
         r'{"weaknesses": "It writes \"score\": \"10\" itself", "sc',
         '["score", 8]',
+        "score: 8 or 9",
+        "Score: 7 to 8",
+        '{"strengths": "It says "score": "10" itself", "score": 3}',
+        '{"strengths": "It says "score": "10" itself", "weaknesses": "It is dull."}',
+        '{"text": {"score": 10}}',
+        '{"score": "\uff18"}',
+        'It holds\n```json\n{"score": 10}\n```\nMy score: 3',
     ],
 )
 def test_what_is_not_clearly_one_score_is_refused(reply):

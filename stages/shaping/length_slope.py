@@ -52,11 +52,11 @@ def linear_fit(scores: Array, features: Array, ridge: float, huber: bool) -> Fit
     for _ in range(_STEPS if huber else 0):
         residuals = np.abs(scores - slope * features)
         scale = float(np.median(residuals)) / _MAD
-        if scale <= 1e-12 * (1 + float(np.abs(scores).max())):
+        if scale <= 1e-12 * float(np.abs(scores).max()):
             break
-        weights = np.minimum(1.0, HUBER * scale / np.maximum(residuals, 1e-300))
+        weights = HUBER * scale / np.maximum(residuals, HUBER * scale)
         before, slope = slope, _slope(scores, features, weights, ridge)
-        if abs(slope - before) < 1e-10 * (1 + abs(slope)):
+        if abs(slope - before) < 1e-10 * scale:
             break
     gradients = (weights * features * (scores - slope * features))[:, None]
     return Fit(np.array([slope]), gradients, features[:, None], weights)

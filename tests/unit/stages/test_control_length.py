@@ -90,6 +90,17 @@ def test_the_raw_score_is_kept_and_the_effect_explains_the_difference():
         assert found["reward_length_debiased"] == found["reward"] - found["reward_length_effect"]
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e12])
+def test_the_unit_of_scores_does_not_matter(scale):
+    rows = [
+        {"id": f"{i}", "prompt_id": f"p{i // 3}", "response": "x" * (i * 13 % 29), "reward": i * 13 % 29 + i * 31 % 17}
+        for i in range(90)
+    ]
+    scaled = [r | {"reward": r["reward"] * scale} for r in rows]
+    one, other = (run(r).table["reward_length_debiased"].to_numpy() for r in (rows, scaled))
+    assert other / scale == pytest.approx(one, abs=1e-6)
+
+
 def test_the_mean_of_a_prompt_stays():
     rows = run(response_rows()).table.to_pylist()
     for name in {r["prompt_id"] for r in rows}:

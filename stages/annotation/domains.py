@@ -1,7 +1,8 @@
 """The three domains of CDR, and how a router's reply names one of them. Strict: what names none or several is refused.
 
 Paper: CDR / Dr.SoW, arXiv:2411.02481; its router wraps the label in marks. Three forms are read: the word alone, one
-line `Domain: word` (more than one only if they agree), a JSON object with `domain`.
+line `Domain: word` (more than one, or lines of a bare word beside it, only if they agree), a JSON object with one
+`domain`. A line marked as a quotation (`>`) names nothing: it repeats what the router was shown.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ DOMAIN_SCHEMA: Mapping[str, Json] = {
     "additionalProperties": False,
 }
 _WORD = re.compile(r"[\s*_\"'“”‘’\[(<]*(chat|reasoning|safety)[\s*_\"'“”‘’\])>.!]*", re.IGNORECASE)
-_LINE = re.compile(r"^[\s*_#>-]*domain[\s*_]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+_LINE = re.compile(r"^[ \t*_#-]*domain[ \t*_]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+_KEY = re.compile(r'"domain"\s*:')
 
 
 def parse_domain(reply: str) -> Domain:
@@ -35,8 +37,11 @@ def parse_domain(reply: str) -> Domain:
     """
     text = unfenced(reply)
     if text.startswith("{"):
+        if len(_KEY.findall(text)) > 1:  # of two equal keys a JSON reader silently takes the last
+            raise Unusable("the JSON names the domain more than once")
         return _from_json(json_of(text))
-    labels = _LINE.findall(text) or [text]
+    marked = _LINE.findall(text)
+    labels = [*marked, *filter(_WORD.fullmatch, text.split("\n"))] if marked else [text]
     words = [_WORD.fullmatch(label) for label in labels]
     named = {word[1].lower() for word in words if word}
     if None in words or len(named) != 1:

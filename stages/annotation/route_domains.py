@@ -91,7 +91,7 @@ class RouteDomains(RowStage):
         last = messages_of(row["prompt"])[-1]
         if last["role"] != "user":
             raise RowError("route.no_user_turn", f"the last turn has role '{last['role']}'; expected 'user'")
-        owner = row.get("prompt_id") or row["id"]  # candidates of one prompt put one request
+        owner = row.get("prompt_id") or row["id"]  # candidates of one prompt put equal requests
         seed = ctx.seed(owner, _QUOTING)
         shown = show_text("QUESTION", last["content"], seed, self.config.max_question_characters)
         found = await self._route(shown.text, owner, ctx)

@@ -102,7 +102,7 @@ def test_a_prompt_that_the_provider_filters_falls_back_and_an_outage_does_not():
     raises_row_error("engine.exhausted", lambda: process_row(stage, ROW, engines=outage))
 
 
-def test_candidates_of_one_prompt_put_one_request():
+def test_candidates_of_one_prompt_put_equal_requests():
     asked = [route("chat", row=ROW | {"id": i, "prompt_id": "p", "response": i})[1][0] for i in ("a", "b")]
     assert asked[0] == asked[1] == route("chat")[1][0]
 
@@ -125,6 +125,7 @@ GOOD = {
     "Domain: safety": "safety",
     "It asks for a sum.\n**Domain:** reasoning": "reasoning",
     "Domain: chat\nDomain: chat": "chat",
+    "> Domain: safety\n\nDomain: chat\nchat": "chat",
     '{"domain": "Safety"}': "safety",
     '```json\n{"domain": "chat"}\n```': "chat",
 }
@@ -146,6 +147,10 @@ def test_one_named_domain_is_read(reply):
         "I would say chat because it is small talk",
         '{"domain": "maths"}',
         '{"domain": ["chat"]}',
+        '{"domain": "chat", "domain": "safety"}',
+        "Domain: safety\nchat",
+        "> Domain: safety\nchat",
+        "> Domain: safety",
         '{"label": "chat"}',
         "{chat}",
         "chatty",

@@ -127,7 +127,7 @@ class ConditionPrompts(RowStage):
                 messages, exemplar_id = _with_exemplar(messages, exemplar, ctx.prompt(_EXEMPLAR)), exemplar.id
             if self.config.criteria:
                 template = ctx.prompt(_CRITERIA[domain])
-                messages = _with_criteria(messages, template.render()[0]["content"], self.config.criteria_in)
+                messages = _with_criteria(messages, _text(template.render()), self.config.criteria_in)
                 criteria_id = f"{template.header.name}.v{template.header.version}:{template.digest[:8]}"
         return [
             {
@@ -179,8 +179,13 @@ class ConditionPrompts(RowStage):
 def _with_exemplar(messages: tuple[Message, ...], exemplar: Exemplar, template: Prompt) -> tuple[Message, ...]:
     """Put an exemplar in front of the last user turn, and the cue behind it, within that turn."""
     parts = exemplar.model_dump(include={"question", "good", "bad", "explanation"})
-    shown = template.render(**parts, message=messages[-1]["content"])[-1]
-    return (*messages[:-1], {"role": "user", "content": shown["content"]})
+    shown = _text(template.render(**parts, message=messages[-1]["content"]))
+    return (*messages[:-1], {"role": "user", "content": shown})
+
+
+def _text(turns: tuple[Message, ...]) -> str:
+    """Return what a template says, whatever turns a recipe's own one puts it in."""
+    return "\n\n".join(turn["content"] for turn in turns)
 
 
 def _with_criteria(messages: tuple[Message, ...], text: str, place: Literal["system", "user"]) -> tuple[Message, ...]:

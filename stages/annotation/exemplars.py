@@ -42,7 +42,7 @@ def read_exemplars(text: str, where: str, needed: Sequence[Domain]) -> dict[Doma
         PrerequisiteError: if a line is no exemplar, an id is used twice, or a needed domain has none.
     """
     found: dict[str, Exemplar] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines also cuts at U+2028, which JSON text may hold
         if line.strip():
             exemplar = _exemplar(line, f"{where}, line {number}")
             if exemplar.id in found:

@@ -1,5 +1,6 @@
 """Criteria and exemplars in front of a prompt."""
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -8,8 +9,8 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipeline.api import PrerequisiteError, shipped_banks
-from pipeline.testing import process_row, raises_row_error
+from pipeline.api import PrerequisiteError, Prompt, shipped_banks
+from pipeline.testing import ScriptedContext, process_row, raises_row_error
 from stages.annotation.condition_prompts import BANK, ConditionPrompts, ConditionPromptsConfig
 from stages.annotation.domains import DOMAINS
 from stages.annotation.exemplars import read_exemplars
@@ -118,6 +119,29 @@ def test_an_own_bank_is_drawn_from_and_counts_by_its_content(tmp_path):
     shipped = ConditionPrompts(ConditionPromptsConfig()).digest()
     assert len({d["exemplars"] for d in (before, after, shipped)}) == 3
     assert ConditionPrompts(ConditionPromptsConfig(exemplars="none")).digest() == {}
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\r\n"])
+def test_only_a_line_feed_ends_a_line_of_a_bank(tmp_path, mark):
+    record = json.dumps(OWN | {"good": f"So{mark}it is."}, ensure_ascii=False)
+    config = bank(tmp_path) | {"exemplars": "one"}
+    (tmp_path / "own.jsonl").write_bytes(f"{record}\r\n\r\n".encode())
+    assert f"So{mark}it is." in condition(**config)["conditioned_prompt"][-1]["content"]
+
+
+OWN_CRITERIA = "---\nname: mine\nversion: 1\ninputs: []\nsource: ours\n---\n<<system>>\nBe kind.\n<<user>>\nBe brief.\n"
+
+
+class OwnCriteria(ScriptedContext):
+    def prompt(self, name):
+        return Prompt(OWN_CRITERIA, "mine.md") if name.startswith("criteria") else super().prompt(name)
+
+
+def test_all_turns_of_own_criteria_are_used():
+    stage = ConditionPrompts(ConditionPromptsConfig(exemplars="none"))
+    (row,) = asyncio.run(stage.process_row(ROW, OwnCriteria(stage, {})))
+    assert row["conditioned_prompt"][0] == {"role": "system", "content": "Be kind.\n\nBe brief."}
+    assert row["criteria_id"].startswith("mine.v1:")
 
 
 @pytest.mark.parametrize(

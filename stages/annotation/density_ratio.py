@@ -38,7 +38,8 @@ REPETITION_REWARD = -2.0
 """What FinLab gives a text that repeats itself; below any mean per token or byte worth having."""
 
 _MESSAGES = {
-    "density.nonfinite": "a log-probability or token count is null, NaN or infinite; expected finite numbers",
+    "density.nonfinite": "a log-probability, a token count or the difference is null, NaN or infinite; expected "
+    "finite numbers",
     "density.empty": "normalize '{normalize}' has no token or byte to divide by",
     "density.tokenizers": "'{above}' and '{below}' were scored with different tokenizers, whose means per token do not "
     "compare; use normalize: sum or per_byte without guard_low_likelihood",
@@ -69,6 +70,8 @@ class DensityRatioConfig(StageConfig):
     def _fits(self) -> Self:
         if self.numerator == self.denominator:
             raise ValueError(f"numerator and denominator are both '{self.numerator}'; the ratio would be 0 everywhere")
+        if self.column in (self.numerator, self.denominator):
+            raise ValueError(f"column '{self.column}' would take the place of the figures it is made of; name another")
         if self.guard_repetition and self.normalize == "sum" and self.repetition_reward is None:
             raise ValueError(
                 "guard_repetition puts -2 among the rewards, which is no low figure among sums; give "
@@ -87,10 +90,11 @@ class DensityRatioConfig(StageConfig):
 class DensityRatio(TableStage):
     """Adds the reward, which guard set it (`none`, `low_likelihood`, `repetition`) and the normalisation.
 
-    Swapping numerator and denominator negates every reward that no guard set, `per_strong_token` excepted.
+    Swapping numerator and denominator negates every reward that no guard set; with `per_strong_token` only where both
+    models count as many tokens, and before the sigmoid, which turns r into 1 - r.
 
     Reject codes:
-        density.nonfinite: a log-probability or a token count is null, NaN or infinite.
+        density.nonfinite: a log-probability or a token count is null, NaN or infinite, or the difference overflows.
         density.empty: nothing to divide by: no token was scored, or the response has no bytes.
         density.tokenizers: the two models have different tokenizers, and means per token are asked for.
         density.end_token: one model scored the end-of-turn token, the other did not.
@@ -170,6 +174,8 @@ class DensityRatio(TableStage):
         above, below = self.config.numerator, self.config.denominator
         tokenizers = _unlike(table, f"{above}_tokenizer", f"{below}_tokenizer")
         figures = [_floats(table, name) for name in (above, below)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            figures.append(figures[0] - figures[1])
         needed = [n for n in (f"{above}_tokens", f"{below}_tokens") if n in self.inputs.names]
         counts = [*self._sizes(table), *(_floats(table, name) for name in needed)]
         where = {

@@ -6,10 +6,11 @@ Reads what is committed; the figures are computed in `length_drift`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.api import Json, ReportTable, StageBooks
 from stages.annotation.length_drift import LengthDrift, length_drift
@@ -48,11 +49,19 @@ def ratio_tables(
         if set(needed) <= set(batch.schema.names):
             parts.append(batch.select(needed[:-1]))
     tables = []
-    if parts:
-        tables.append(_length_table(_drift(pa.Table.from_batches(parts)), numerator, denominator, normalize))
+    scored = _comparable(pa.Table.from_batches(parts), needed) if parts else None
+    if scored is not None:
+        tables.append(_length_table(_drift(scored), numerator, denominator, normalize))
     if set(guards) - {"none"}:
         tables.append(_guard_table(guards))
     return tuple(tables)
+
+
+def _comparable(table: pa.Table, names: Sequence[str]) -> pa.Table | None:
+    """Return the rows of which prompt and length are known; `sum` needs neither, so a file may lack them."""
+    known = pc.and_(pc.is_valid(table.column(names[0])), pc.fill_null(pc.greater(table.column(names[3]), 0), False))
+    kept = table.filter(known)
+    return kept if kept.num_rows else None
 
 
 def _drift(table: pa.Table) -> LengthDrift:

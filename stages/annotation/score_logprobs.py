@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.api import (
     MESSAGES,
@@ -45,6 +45,12 @@ class ScoreLogprobsConfig(StageConfig):
     """Also score the model's end-of-turn token, as the paper's code does."""
     reuse: bool = True
     """Take the policy's log-probability from sampling where the scorer is the policy and would give the same."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.column in (self.prompt_column, "prompt", "response"):
+            raise ValueError(f"column '{self.column}' would take the place of a text that is scored; name another")
+        return self
 
 
 class ScoreLogprobs(RowStage):

@@ -188,6 +188,11 @@ def test_values_that_are_not_finite_are_rejected(bad):
     assert [(r.row["id"], r.code) for r in result.rejects] == [("b", "density.nonfinite")]
 
 
+def test_a_difference_that_overflows_is_rejected():
+    row = {"id": "a", "strong_logprob": 1.5e308, "weak_logprob": -1.5e308}
+    assert [r.code for r in run([row]).rejects] == ["density.nonfinite"]
+
+
 @pytest.mark.parametrize("text", ["", None])
 def test_a_response_without_bytes_is_rejected(text):
     row = {"id": "a", "strong_logprob": -1.0, "weak_logprob": -2.0, "response": text}
@@ -225,6 +230,8 @@ def test_squashed_rewards_keep_their_order_within_zero_and_one(values):
         {"guard_repetition": True},
         {"repetition_reward": -2.0},
         {"column": "two words"},
+        {"column": "strong_logprob"},
+        {"column": "x", "denominator": "x"},
         {"sigmoid_temperature": 0},
     ],
 )

@@ -109,3 +109,26 @@ def test_rows_without_prompts_or_counts_have_no_table_about_length():
 
     table = pa.table({"reward": [1.0], "reward_guard": ["none"]})
     assert DensityRatio(DensityRatioConfig()).report(Plain(1, table)) == ()
+
+
+def test_rows_of_unknown_prompt_or_length_are_left_out_of_the_table_about_length():
+    rows = [("p", 5, 1.0), ("p", 9, 2.0), (None, 30, 9.0), (None, 31, 9.5), ("p", None, 9.0), ("p", 0, 9.0)]
+    table = pa.Table.from_pylist(
+        [
+            {
+                "prompt_id": prompt,
+                "strong_logprob": -1.0,
+                "weak_logprob": -1.0 - reward,
+                "strong_logprob_tokens": tokens,
+                "reward": reward,
+                "reward_guard": "none",
+            }
+            for prompt, tokens, reward in rows
+        ],
+        schema=SCHEMA,
+    )
+    report = DensityRatio(DensityRatioConfig()).report
+    (found,) = report(BooksInMemory(6, table))
+    assert dict(found.rows)["mean difference per token, nats"] == round(3 / 14, 4)
+    assert dict(found.rows)["prompts with one longest response"] == 1
+    assert report(BooksInMemory(2, table.slice(2, 2))) == ()

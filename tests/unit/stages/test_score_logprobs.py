@@ -74,6 +74,14 @@ def test_the_column_must_be_an_identifier(column):
         ScoreLogprobsConfig(column=column)
 
 
+@pytest.mark.parametrize(
+    "config", [{"column": "response"}, {"column": "prompt"}, {"column": "asked", "prompt_column": "asked"}]
+)
+def test_the_column_may_not_take_the_place_of_a_text_that_is_scored(config):
+    with pytest.raises(ValidationError, match="name another"):
+        ScoreLogprobsConfig(**config)
+
+
 def sampled(engine, **config):
     (row,) = process_row(SampleResponses(SampleResponsesConfig(n=1, **config)), ROW, engines={"policy": engine})
     return row

@@ -35,7 +35,10 @@ def vocabulary_digest(files: ModelFiles, revision: str | None = None) -> str | N
     """
     if files.kind == "gguf":
         assert files.path is not None
-        tokens = read_vocabulary(files.path)
+        try:
+            tokens = read_vocabulary(files.path)
+        except (struct.error, ValueError):  # cut off; what is wrong with it is said where it is loaded
+            tokens = None
         return (
             None if tokens is None else _digest((i, text) for i, (text, kind) in enumerate(tokens) if kind in _ORDINARY)
         )
@@ -46,11 +49,10 @@ def vocabulary_digest(files: ModelFiles, revision: str | None = None) -> str | N
 def folder_vocabulary_digest(folder: Path) -> str | None:
     """Return the digest of the vocabulary in a folder's `tokenizer.json`; None if it has none that can be read."""
     try:
-        value = json.loads((folder / _FILE).read_bytes())
-        tokens = _ordinary_tokens(value)
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        tokens = _ordinary_tokens(json.loads((folder / _FILE).read_bytes()))
+        return _digest((i, text.encode("utf-8", "surrogatepass")) for text, i in tokens.items())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, struct.error):
         return None
-    return _digest((i, text.encode("utf-8", "surrogatepass")) for text, i in tokens.items())
 
 
 def _ordinary_tokens(value: Any) -> dict[str, int]:

@@ -49,7 +49,19 @@ def test_pieces_with_scores_are_numbered_by_their_place(tmp_path):
     assert digest(tmp_path, [["a", -1.0], ["b", -2.0], ["<s>", 0.0]]) == digest(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{}", "not JSON", '{"model": {"vocab": [1]}}', None])
+NO_VOCABULARY = [
+    "{}",
+    "not JSON",
+    "[" * 100_000,
+    '{"model": {"vocab": [1]}}',
+    '{"model": {"vocab": "abc"}}',
+    '{"model": {"vocab": {"a": -1}}}',
+    '{"model": {"vocab": {"a": 1e400}}}',
+    None,
+]
+
+
+@pytest.mark.parametrize("text", NO_VOCABULARY)
 def test_a_file_that_tells_no_vocabulary_gives_no_digest(tmp_path, text):
     if text is not None:
         (tmp_path / "tokenizer.json").write_text(text)
@@ -79,6 +91,14 @@ def test_a_gguf_file_without_a_vocabulary_gives_no_digest(tmp_path, magic):
     path = tmp_path / "m.gguf"
     path.write_bytes(magic + bytes(40))
     assert vocabulary_digest(ModelFiles("gguf", path)) is None
+
+
+def test_a_gguf_file_that_was_cut_off_gives_no_digest_and_no_traceback(tmp_path):
+    path = gguf(tmp_path / "m.gguf", [("a", 1), ("b", 1)])
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 3):
+        path.write_bytes(whole[:length])
+        assert vocabulary_digest(ModelFiles("gguf", path)) is None
 
 
 ASK = """

@@ -13,6 +13,7 @@ from pipeline.store.manifest import StageView
 from pipeline.types import Json
 
 _SKILLMIX = {"extract_skills", "plan_skillmix", "synthesize_skillmix"}
+_CONDITIONING = "condition_prompts"
 Relation = Literal["rounded", "same", "different", "unknown"]
 
 
@@ -63,14 +64,16 @@ def engine_facts(chain: Sequence[StageView]) -> list[dict[str, Json]]:
 
 
 def density_facts(chain: Sequence[StageView]) -> list[dict[str, Json]]:
-    """Return one entry for each density ratio: its normalisation, and how the two models relate."""
+    """Return one entry for each density ratio: its normalisation, and how the two models and their prompts relate."""
     out: list[dict[str, Json]] = []
     for at, stage in enumerate(chain):
         if stage.document["stage"] != "density_ratio":
             continue
         config = stage.document["config"]
-        strong = _scorer(chain[:at], config["numerator"])
-        weak = _scorer(chain[:at], config["denominator"])
+        above, below = (_scored_at(chain[:at], config[side]) for side in ("numerator", "denominator"))
+        strong, weak = (
+            None if place is None else chain[place].document["engines"]["scorer"] for place in (above, below)
+        )
         out.append(
             {
                 "stage": stage.id,
@@ -80,18 +83,36 @@ def density_facts(chain: Sequence[StageView]) -> list[dict[str, Json]]:
                 "relation": _relation(strong, weak),
                 "bits": _rounding(weak).get("bits"),
                 "group": _rounding(weak).get("group"),
+                **_prompt_facts(chain, above, below),
             }
         )
     return out
 
 
-def _scorer(before: Sequence[StageView], column: str) -> Mapping[str, Json] | None:
-    """Return the identity of the engine that filled a log-probability column, the last one counts."""
-    for stage in reversed(before):
-        if stage.document["stage"] == "score_logprobs" and stage.document["config"]["column"] == column:
-            identity: Mapping[str, Json] = stage.document["engines"]["scorer"]
-            return identity
+def _scored_at(before: Sequence[StageView], column: str) -> int | None:
+    """Return the place of the stage that filled a log-probability column; the last one counts."""
+    for at in reversed(range(len(before))):
+        document = before[at].document
+        if document["stage"] == "score_logprobs" and document["config"]["column"] == column:
+            return at
     return None
+
+
+def _prompt_facts(chain: Sequence[StageView], above: int | None, below: int | None) -> dict[str, Json]:
+    """Return the columns that stood in front of the response on each side, and whether they held other prompts.
+
+    One name can stand for two prompts: `condition_prompts` may have made the column anew between the two passes.
+    """
+    columns = [None if at is None else _prompt_column(chain[at]) for at in (above, below)]
+    differ = columns[0] != columns[1]
+    if above is not None and below is not None and not differ and columns[0] != "prompt":
+        between = chain[min(above, below) + 1 : max(above, below)]
+        differ = any(stage.document["stage"] == _CONDITIONING for stage in between)
+    return {"numerator_prompt": columns[0], "denominator_prompt": columns[1], "prompts_differ": differ}
+
+
+def _prompt_column(scoring: StageView) -> str:
+    return str(scoring.document["config"].get("prompt_column", "prompt"))
 
 
 def _relation(strong: Mapping[str, Json] | None, weak: Mapping[str, Json] | None) -> Relation:

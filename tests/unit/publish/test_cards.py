@@ -155,7 +155,42 @@ def test_each_normalisation_is_explained(builder, tmp_path, normalize, text):
 
 def test_the_same_model_on_both_sides_is_said(builder, tmp_path):
     builder.documents["weak_lp"]["engines"] = builder.documents["strong_lp"]["engines"]
-    assert "Strong and weak are the same model" in card_of(builder, tmp_path)
+    card = card_of(builder, tmp_path)
+    assert "Strong and weak are the same model after the same prompt" in card and "prompts differ" not in card
+
+
+def test_one_model_after_two_prompts_is_no_ratio_with_itself(builder, tmp_path):
+    builder.documents["weak_lp"]["engines"] = builder.documents["strong_lp"]["engines"]
+    builder.documents["strong_lp"]["config"]["prompt_column"] = "conditioned_prompt"
+    card = card_of(builder, tmp_path)
+    assert "one model after two different prompts" in card and "numerical noise" not in card
+    assert "after the column `conditioned_prompt`, the weak side after `prompt`" in card
+
+
+def test_two_models_after_two_prompts_or_after_another_than_the_policys_are_said(builder, tmp_path):
+    builder.documents["strong_lp"]["config"]["prompt_column"] = "conditioned_prompt"
+    assert "stand-in" in (card := card_of(builder, tmp_path)) and "the prompts differ" in card
+
+
+def test_both_sides_after_one_other_prompt_are_said(builder, tmp_path):
+    for side in ("strong_lp", "weak_lp"):
+        builder.documents[side]["config"]["prompt_column"] = "conditioned_prompt"
+    card = card_of(builder, tmp_path)
+    assert "Both sides were scored after the column `conditioned_prompt` in place of `prompt`" in card
+
+
+def test_a_prompt_made_anew_between_the_two_passes_is_another_prompt(builder, tmp_path):
+    weak = builder.documents["weak_lp"]
+    schema, shards, _ = builder.shards["weak_lp"]
+    weak["engines"] = builder.documents["strong_lp"]["engines"]
+    for side in ("strong_lp", "weak_lp"):
+        builder.documents[side]["config"]["prompt_column"] = "conditioned_prompt"
+    builder.add("again", "condition_prompts", schema, shards, upstream_stage="strong_lp")
+    weak["from"] = weak["upstream"] = "again"
+    order = ["prompts", "responses", "strong_lp", "again", "weak_lp", "reward", "pairs"]
+    builder.documents = {name: builder.documents[name] for name in order}
+    card = card_of(builder, tmp_path)
+    assert "one model after two different prompts" in card and "made anew in between: the prompts differ" in card
 
 
 def test_columns_that_no_scorer_of_the_run_filled_are_said(builder, tmp_path):

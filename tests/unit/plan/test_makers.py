@@ -80,3 +80,26 @@ def test_no_stage_makes_what_the_runner_makes_or_what_a_regrouping_stage_left_be
     assert maker_of(plan, plan.stages["reward"], "parent_id") is None
     assert maker_of(plan, plan.stages["kept"], "weak_logprob") is None
     assert maker_of(plan, plan.stages["kept"], "chosen").stage_id == "pairs"
+
+
+def test_a_column_of_another_branch_is_none_of_the_readers(tmp_path):
+    value = pair_recipe()
+    branch = {"id": "branch", "use": "score_logprobs", "from": "strong_lp", "roles": {"scorer": "policy"}}
+    value["stages"].insert(-2, branch | {"with": {"column": "weak_logprob", "include_eos": False}})
+    stage(value, "reward")["from"] = "weak_lp"
+    plan = planned(write(tmp_path, value))
+    assert maker_of(plan, plan.stages["reward"], "weak_logprob").stage_id == "weak_lp"
+    fingerprint_plan(plan)
+    stage(value, "reward")["from"] = "branch"
+    with pytest.raises(PlanError, match="stages 'strong_lp' and 'branch' one scores the end-of-turn token"):
+        fingerprint_plan(planned(write(tmp_path, value)))
+
+
+def test_columns_of_other_names_are_followed_too(tmp_path):
+    pytest.importorskip("transformers")
+    value = json.loads(json.dumps(pair_recipe()).replace("strong_logprob", "above").replace("weak_logprob", "below"))
+    value["engines"]["strong"] = model_folder(tmp_path / "strong", "a", "b")
+    value["engines"]["weak"] = model_folder(tmp_path / "weak", "a", "c")
+    stage(value, "reward")["with"] = {"numerator": "below", "denominator": "above", **PER_TOKEN}
+    with pytest.raises(PlanError, match="stages 'weak_lp' and 'strong_lp' have different tokenizers"):
+        fingerprint_plan(planned(write(tmp_path / "recipe", value)))

@@ -90,6 +90,18 @@ def test_the_raw_score_is_kept_and_the_effect_explains_the_difference():
         assert found["reward_length_debiased"] == found["reward"] - found["reward_length_effect"]
 
 
+def test_the_interval_is_as_wide_as_that_of_full_fits():
+    random = np.random.default_rng(1)
+    prompts, features = np.repeat(np.arange(80), 4), random.uniform(-1, 1, 320)
+    scores = 0.4 * features + random.standard_t(3, 320)
+    low, high = slope_interval(linear_fit(scores, features, 1.0, True), prompts, 1.0, 3, 1000)
+    refits = []
+    for _ in range(600):
+        at = (4 * random.integers(80, size=80)[:, None] + np.arange(4)).ravel()
+        refits.append(linear_fit(scores[at], features[at], 1.0, True).coefficients[0])
+    assert high - low == pytest.approx(np.subtract(*np.quantile(refits, [0.975, 0.025])), rel=0.08)
+
+
 @pytest.mark.parametrize("scale", [1e-9, 1e12])
 def test_the_unit_of_scores_does_not_matter(scale):
     rows = [

@@ -1,4 +1,4 @@
-"""A prompt is scored after exactly one BOS token, also where chat template and tokenizer both write one."""
+"""A prompt is scored after the BOS of its chat template, exactly one where the tokenizer would write another."""
 
 import pytest
 
@@ -38,6 +38,11 @@ def test_the_tokenizer_of_this_test_adds_a_second_bos_to_rendered_text():
 
 def test_a_template_that_writes_a_bos_gets_no_second_one():
     assert words(text_format().prompt_ids(QUESTION, None)) == ["<s>", "user", "hello", "</s>", "assistant"]
+
+
+def test_a_template_that_writes_none_is_followed_and_gets_none():
+    ids = text_format(TEMPLATE.removeprefix("{{ bos_token }}")).prompt_ids(QUESTION, None)
+    assert words(ids) == ["user", "hello", "</s>", "assistant"]
 
 
 def test_raw_text_gets_the_one_that_the_tokenizer_adds():

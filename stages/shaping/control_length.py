@@ -242,5 +242,10 @@ def _centred_where(values: Array, prompts: IntArray, kept: IntArray) -> Array:
 
 def _prompts(ids: pa.ChunkedArray, folds: int, ctx: StageContext) -> tuple[IntArray, IntArray]:
     """Number the prompts in the order of their ids, and draw a fold for each by its id alone."""
-    names, numbers = np.unique(np.array(ids.to_pylist(), dtype=np.str_), return_inverse=True)
-    return numbers.astype(np.int64), np.array([ctx.seed(str(name)) % folds for name in names], dtype=np.int64)
+    encoded = ids.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    order = sorted(range(len(names)), key=names.__getitem__)
+    numbers = np.empty(len(names), dtype=np.int64)
+    numbers[order] = np.arange(len(names))
+    draws = np.array([ctx.seed(names[k]) % folds for k in order], dtype=np.int64)
+    return numbers[encoded.indices.to_numpy()], draws

@@ -48,8 +48,8 @@ def length_tables(books: StageBooks, column: str, sides: Sequence[str], counted:
         return tables
     before, after, lengths = (np.concatenate(v) for v in (found.before, found.after, found.lengths))
     if len(sides) == 1:
-        _, prompts = np.unique(np.array(found.prompts), return_inverse=True)
-        tables.append(_score_table(before, after, lengths, prompts.astype(np.int64)))
+        prompts = pa.array(found.prompts, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
+        tables.append(_score_table(before, after, lengths, prompts))
     else:
         tables.append(_pair_table(before, after, lengths))
     return tables

@@ -197,6 +197,13 @@ def test_the_order_of_rows_changes_nothing():
         assert one[key]["reward_length_gamma_low"] == pytest.approx(other[key]["reward_length_gamma_low"], abs=1e-12)
 
 
+def test_ids_that_differ_in_a_last_zero_character_are_two_prompts():
+    rows = [
+        r | {"prompt_id": f"p{i // 2}" + "\0" * (i % 2), "response": "x" * i} for i, r in enumerate(response_rows())
+    ]
+    assert set(run(rows).table["reward_length_status"].to_pylist()) == {"too_few_prompts"}
+
+
 def test_rows_that_cannot_be_used_are_rejected():
     rows = response_rows(prompts=30)
     rows[0]["reward"], rows[1]["reward"], rows[2]["response"], rows[3]["prompt_id"] = None, math.nan, None, None

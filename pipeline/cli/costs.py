@@ -43,7 +43,7 @@ def _show_probe(plan: Plan, counts: Mapping[str, int | None], request: RunReques
 
     with displayed() as display:
         view = run_probe(request, probe, display)
-    typer.echo(f"projected from {probe:,} rows of each source; what was asked for them, the run takes as it is:")
+    typer.echo(f"projected from {probe:,} rows of each source, or prompts where it gives several responses to one")
     projections = project(plan, view, counts)
     rows = [
         [

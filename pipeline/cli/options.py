@@ -54,6 +54,6 @@ def _numeric(cell: str) -> bool:
 
 
 def clip(text: str, width: int) -> str:
-    """Return text on one line, cut with an ellipsis."""
-    line = " ".join(text.split())
+    """Return text on one line, cut with an ellipsis; control characters, which a terminal would obey, are left out."""
+    line = "".join(c for c in " ".join(text.split()) if c.isprintable())
     return line if len(line) <= width else line[: width - 3] + "..."

@@ -18,6 +18,7 @@ from pipeline.canonical import derive_seed
 from pipeline.errors import CorruptStore, PipelineError, StageBug
 from pipeline.ids import content_id
 from pipeline.plan.plan import PlannedStage
+from pipeline.run.cutting import cut_shards
 from pipeline.run.node import Node, RunScope
 from pipeline.stage import Source
 from pipeline.store.commits import CommitRecord
@@ -45,7 +46,7 @@ class SourceNode(Node):
             for shard in range(sealed):
                 self.publish(self.store.records[shard], reused=True)
             return
-        shards = _cut(self._read(), self.scope.limits.shard_rows, self.scope.limits.shard_bytes)
+        shards = cut_shards(self._read(), self.scope.limits.shard_rows, self.scope.limits.shard_bytes)
         number = 0
         try:
             while not self.scope.stop.is_set:
@@ -95,18 +96,25 @@ class SourceNode(Node):
     def _drawn(self, count: int) -> Iterator[pa.Table | Reject]:
         """Yield the rows whose ids hash lowest under the run's seed, `count` of them, in their order.
 
-        The source is read twice, so that only ids are held in memory.
+        Of a source that gives several rows of a prompt, so many prompts with all their rows. The source is read twice,
+        so that only ids are held in memory.
         """
+        key = "prompt_id" if "prompt_id" in self.planned.schema_out.names else "id"
         lowest: list[tuple[int, str]] = []
+        held: set[str] = set()
         for item in self._all():
             if not isinstance(item, Reject):
-                for row_id in item.column("id").to_pylist():
-                    entry = (-derive_seed(self.scope.plan.recipe.seed, "probe", row_id), row_id)
-                    (heapq.heappush if len(lowest) < count else heapq.heappushpop)(lowest, entry)
-        chosen = pa.array([row_id for _, row_id in lowest], pa.string())
+                for value in set(item.column(key).drop_null().to_pylist()) - held:
+                    entry = (-derive_seed(self.scope.plan.recipe.seed, "probe", value), value)
+                    held.add(value)
+                    if len(lowest) < count:
+                        heapq.heappush(lowest, entry)
+                    else:
+                        held.discard(heapq.heappushpop(lowest, entry)[1])
+        chosen = pa.array([value for _, value in lowest], pa.string())
         for item in self._all():
             if not isinstance(item, Reject):
-                yield item.filter(pc.is_in(item.column("id"), value_set=chosen))
+                yield item.filter(pc.is_in(item.column(key), value_set=chosen))
 
     def _all(self) -> Iterator[pa.Table | Reject]:
         seen = IdSet()
@@ -174,26 +182,3 @@ def _plain(value: Any) -> Json:
     if isinstance(value, list):
         return [_plain(v) for v in value]
     return f"{type(value).__name__}:{value}"
-
-
-def _cut(items: Iterator[pa.Table | Reject], rows: int, nbytes: int) -> Iterator[tuple[list[pa.Table], list[Reject]]]:
-    """Group rows into shards of at most `rows` rows and about `nbytes` bytes, rejects with the rows around them."""
-    tables: list[pa.Table] = []
-    rejects: list[Reject] = []
-    have = size = 0
-    for item in items:
-        if isinstance(item, Reject):
-            rejects.append(item)
-            continue
-        rest = item
-        while rest.num_rows:
-            per_row = max(1, rest.nbytes // rest.num_rows)
-            take = max(1, min(rows - have, (nbytes - size) // per_row, rest.num_rows))
-            tables.append(rest.slice(0, take))
-            have, size = have + take, size + take * per_row
-            rest = rest.slice(take)
-            if have >= rows or size + per_row > nbytes:
-                yield tables, rejects
-                tables, rejects, have, size = [], [], 0, 0
-    if tables or rejects:
-        yield tables, rejects

@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError, PlanError, StageBug
 from pipeline.plan.plan import PlannedStage
 from pipeline.run.context import JournaledEngine, RunContext
 from pipeline.run.control import run_together
+from pipeline.run.cutting import cut_table
 from pipeline.run.node import Node, RunScope, ShardFeed
 from pipeline.run.table_books import check_table
 from pipeline.schema import missing_or_unlike
@@ -148,11 +149,11 @@ class DatasetNode(TableNode):
 
     def _commit_all(self, result: TableResult, rows_in: int, grouped: int, content: str) -> list[CommitRecord]:
         """Commit the result in shards; the first carries the books of the whole input and the rejects."""
-        size = self.scope.limits.shard_rows
-        count = max(1, -(-result.table.num_rows // size), self.store.sealed or 0)
+        parts = cut_table(result.table, self.scope.limits.shard_rows)
+        count = max(len(parts), self.store.sealed or 0)
         out = []
         for shard in range(count):
-            part = result.table.slice(shard * size, size)
+            part = parts[shard] if shard < len(parts) else result.table.slice(0, 0)
             before = self.store.records.get(shard)
             generation = 0 if before is None else before.generation + (before.input != content)
             first = shard == 0

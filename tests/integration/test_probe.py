@@ -57,7 +57,7 @@ def test_requests_without_tokens_are_exact_before_anything_is_asked(probed):
 
 def test_the_run_takes_the_answers_of_the_probe_and_pays_only_the_rest(probed):
     folder, planned, _, made = probed
-    assert f"{PROBED} rows of each source" in planned.out
+    assert f"projected from {PROBED} rows of each source" in planned.out
     stages = prefmill("status", folder / "run", "--json").json["stages"]
     assert sum(s["usage"]["requests"] for s in stages if s["usage"]) == made + 5 * PROBED
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from pipeline.run.cutting import cut_shards
+from pipeline.run.cutting import cut_shards, cut_table
 from pipeline.types import Reject
 
 BIG = 1_000_000
@@ -60,3 +60,12 @@ def test_rejects_lie_with_the_rows_around_them():
 
 def test_no_rows_make_no_shard():
     assert cut([]) == []
+
+
+@pytest.mark.parametrize(
+    ("prompts", "rows", "parts"),
+    [("aabbcc", 2, ["aa", "bb", "cc"]), ("aaabbbc", 4, ["aaabbb", "c"]), ("aaaa", 1, ["aaaa"]), ("", 2, [""])],
+)
+def test_a_whole_table_is_cut_between_prompts_too(prompts, rows, parts):
+    found = cut_table(table(list(prompts)), rows)
+    assert ["".join(part.column("prompt_id").to_pylist()) for part in found] == parts

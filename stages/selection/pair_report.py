@@ -26,31 +26,32 @@ def pair_tables(books: StageBooks, unit: str | None) -> list[ReportTable]:
         unit: column of lengths that pairs carry as `chosen_<unit>` and `rejected_<unit>`; None for none.
     """
     margins: list[Array] = []
-    lengths: dict[str, list[Array]] = {"characters": []}
+    lengths: dict[str, list[Array]] = {}
     tied = pairs = 0
     counted = [f"chosen_{unit}", f"rejected_{unit}"] if unit else []
     for batch in books.rows(["chosen", "rejected", "margin", "tied", *counted]):
         pairs += batch.num_rows
         tied += int((batch.column("tied").to_numpy() > 1).sum())
         margins.append(_numbers(batch.column("margin")))
-        lengths["characters"].append(_longer(*(pc.utf8_length(batch.column(n)) for n in ("chosen", "rejected"))))
+        sides = {"characters": [pc.utf8_length(batch.column(n)) for n in ("chosen", "rejected")]}
         if unit:
-            lengths.setdefault(unit, []).append(_longer(*(batch.column(n) for n in counted)))
+            sides[unit] = [batch.column(n) for n in counted]
+        for name, (chosen, rejected) in sides.items():
+            lengths.setdefault(name, []).append(np.stack([_numbers(chosen), _numbers(rejected)]))
     if not pairs:
         return []
     rows = [("margin of scores", *_spread(np.concatenate(margins)), None)]
     for name, parts in lengths.items():
-        longer = np.concatenate(parts)
+        chosen, rejected = np.concatenate(parts, axis=1)
+        longer = chosen - rejected
         known = longer[~np.isnan(longer)]
         share = round(float((known > 0).mean()), 4) if len(known) else None
         rows.append((f"chosen minus rejected, {name}", *_spread(longer), share))
+        whole = rejected > 0
+        rows.append((f"chosen over rejected, {name}", *_spread(chosen[whole] / rejected[whole]), None))
     headings = ("what", *(f"{p} %" for p in _PERCENTILES), "share above 0")
     note = f"Percentiles over {pairs} pairs; in {tied} of them several candidates shared the best score."
     return [ReportTable("Pairs", headings, tuple(rows), note)]
-
-
-def _longer(chosen: pa.Array, rejected: pa.Array) -> Array:
-    return _numbers(chosen) - _numbers(rejected)
 
 
 def _numbers(column: pa.Array) -> Array:

@@ -316,7 +316,9 @@ def test_the_report_shows_margins_and_lengths():
     found, tables = report(rows, length={"column": "response_tokens", "max_difference": 9})
     assert found["margin of scores"] == (0.25, 0.25, 0.25, 0.25, 0.25, None)
     assert found["chosen minus rejected, characters"] == (0.1, 0.4, 1.0, 1.6, 1.9, 0.6667)
+    assert found["chosen over rejected, characters"] == (1.01, 1.04, 1.1, 1.16, 1.19, None)
     assert found["chosen minus rejected, response_tokens"][-1] == 0.0
+    assert found["chosen over rejected, response_tokens"] == (1.0, 1.0, 1.0, 1.0, 1.0, None)
     assert tables[0].note == "Percentiles over 3 pairs; in 3 of them several candidates shared the best score."
 
 

@@ -69,10 +69,12 @@ def position_statistics(
         labels: what is right.
 
     Raises:
-        ValueError: if the lists differ in length or are empty.
+        ValueError: if the lists differ in length or are empty, or if a label is None, which no verdict would answer.
     """
     if not len(forward) == len(backward) == len(labels) or not labels:
         raise ValueError(f"{len(forward)} and {len(backward)} verdicts for {len(labels)} labels; expected as many, > 0")
+    if None in labels:
+        raise ValueError(f"label {list(labels).index(None)} is None; leave pairs without a label out")
     both = list(zip(forward, backward, labels, strict=True))
     read = [(f, b) for f, b, _ in both if f is not None and b is not None]
     return PositionStatistics(

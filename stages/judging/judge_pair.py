@@ -33,7 +33,7 @@ from pipeline.api import (
     columns,
     derive_seed,
 )
-from stages.judging.judge_requests import COLUMN, Judge, ResponseJudgeConfig, checklist_in, text_in
+from stages.judging.judge_requests import COLUMN, ColumnedJudgeConfig, Judge, checklist_in, text_in
 from stages.judging.outcomes import combined, length_ruled, mirrored, outcome_of_empty
 from stages.judging.pair_report import verdict_tables
 from stages.judging.pair_verdicts import (
@@ -46,7 +46,7 @@ from stages.judging.pair_verdicts import (
 )
 
 
-class JudgePairConfig(ResponseJudgeConfig):
+class JudgePairConfig(ColumnedJudgeConfig):
     """Options of `judge_pair`."""
 
     a_column: str = Field("response_a", pattern=COLUMN)
@@ -91,14 +91,16 @@ class JudgePair(RowStage):
 
     `outcome_forward` and `outcome_backward` are the judge's outcomes with a, and with b, shown first, both un-mapped so
     that A means a. `outcome` is the lesser lead where both name the same winner, else a tie. `preference` is P(a
-    better), the mean of both orders at 1, 0.75, 0.5, 0.25 and 0. `consistent` says that both orders name the same
-    winner, or that both are ties; reject or drop the others before training. `outcome_length_ruled` is `outcome` after
-    the length margin. A verdict of style `plain` claims no extent and counts as slight. `soft_preference` is P(a) +
+    better): the mean of both orders at 1, 0.75, 0.5, 0.25 and 0, but 0.5 for every tie; `preference_mean` is the mean
+    also where the orders disagree. `consistent` says that both orders name the same winner, or that both are ties;
+    reject or drop the others before training. `outcome_length_ruled` is `outcome` after the length margin; `preference`
+    is not changed by it. A verdict of style `plain` claims no extent and counts as slight. `soft_preference` is P(a) +
     P(tie) / 2 of the choices' probabilities, the mean of both orders, with `choice_logprobs_forward` and `_backward`
     (nats, of the words A, B and tie as shown); null unless `soft`. `raw_*` are the replies, `reasons_*` what the judge
     wrote before its choice, `judge_attempts` all requests, `judge_model` the judge, `length_a` and `length_b`
     characters. Two responses without text are a tie, one of them loses by much, both without a request and flagged
-    `judge_empty`. `conversation_cut`, `a_cut` and `b_cut` say that the judge saw a part only.
+    `judge_empty`. `conversation_cut`, `a_cut` and `b_cut` say that the judge saw a part only. With `prefix` all these
+    names begin with it.
 
     Reject codes:
         judge.no_prompt: the prompt is null or holds no turn.
@@ -118,6 +120,7 @@ class JudgePair(RowStage):
         outcome=str,
         outcome_length_ruled=str,
         preference=float,
+        preference_mean=float,
         consistent=bool,
         outcome_forward=str,
         outcome_backward=str,
@@ -147,6 +150,7 @@ class JudgePair(RowStage):
         listed: dict[str, Any] = {config.checklist: list[str]} if config.checklist else {}
         both: dict[str, Any] = {config.a_column: str, config.b_column: str}
         self.inputs = columns(prompt=MESSAGES, **both, **listed)
+        self.outputs = config.outputs(self.outputs)
         self.prompt_names = ("choice.v1",) if config.style == "wildbench" else ("plain.v1",)
         self.engine_roles: Mapping[str, str] = {"judge": CHOICE if config.soft else CHAT}
 
@@ -168,11 +172,12 @@ class JudgePair(RowStage):
         }
         if empty is not None:
             forward = backward = _Verdict(empty, None, 0)
-            return [{**row, **self._columns(forward, backward, a, b), **seen, "judge_empty": True}]
+            made = self._columns(forward, backward, a, b) | {"judge_empty": True}
+            return [{**row, **config.named(made | seen)}]
         shown = {"conversation": conversation.text, "checklist": judge.checklist(items) if items else ""}
         forward = await self._verdict(judge, shown, a, b)
         backward = await self._verdict(judge, shown, b, a)
-        return [{**row, **self._columns(forward, _unmapped(backward), a, b), **seen}]
+        return [{**row, **config.named(self._columns(forward, _unmapped(backward), a, b) | seen)}]
 
     async def _verdict(self, judge: Judge, shown: Mapping[str, str], first: str, second: str) -> _Verdict:
         """Ask about the two in one order; seeds are made from the texts, so that names of columns do not matter."""
@@ -200,6 +205,7 @@ class JudgePair(RowStage):
             "outcome": both.outcome,
             "outcome_length_ruled": length_ruled(both.outcome, len(a), len(b), self.config.length_margin),
             "preference": both.preference,
+            "preference_mean": both.mean,
             "consistent": both.consistent,
             "outcome_forward": forward.outcome,
             "outcome_backward": backward.outcome,
@@ -225,7 +231,7 @@ class JudgePair(RowStage):
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
         """Count the outcomes, and say how often the order decided."""
-        return verdict_tables(books)
+        return verdict_tables(books, self.config.prefix)
 
 
 def _unmapped(verdict: _Verdict) -> _Verdict:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import pyarrow as pa
 from pydantic import Field
 
 from pipeline.api import (
@@ -55,6 +56,22 @@ class ResponseJudgeConfig(JudgeConfig):
 
     max_response_characters: int | None = Field(16_000, ge=100)
     """A longer response is shown without its end, and flagged; null shows all."""
+
+
+class ColumnedJudgeConfig(ResponseJudgeConfig):
+    """Options of judges of which several may stand one after the other."""
+
+    prefix: str = Field("", pattern=r"^([a-z_][a-z0-9_]*)?$")
+    """Stands before the name of every column that the stage makes (`second_` gives `second_preference`), so that a
+    second judge of the kind leaves the columns of the first."""
+
+    def named(self, made: Mapping[str, Any]) -> Row:
+        """Return what the stage made, under the names that its columns have."""
+        return {self.prefix + name: value for name, value in made.items()}
+
+    def outputs(self, plain: pa.Schema) -> pa.Schema:
+        """Return the columns of the stage, under these names."""
+        return pa.schema([field.with_name(self.prefix + field.name) for field in plain])
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,14 @@ from pipeline.api import (
     StageContext,
     columns,
 )
-from stages.judging.judge_requests import COLUMN, Judge, ResponseJudgeConfig, checklist_in, text_in
+from stages.judging.judge_requests import COLUMN, ColumnedJudgeConfig, Judge, checklist_in, text_in
 from stages.judging.score_replies import SCORE_SCHEMA, ScoreReply, read_plain_score, read_score, rescaled
 from stages.replies.asking import Answer
 
 _UNREAD = ("judge.unparsable", "judge.truncated", "judge.refusal")
 
 
-class JudgeScoreConfig(ResponseJudgeConfig):
+class JudgeScoreConfig(ColumnedJudgeConfig):
     """Options of `judge_score`."""
 
     checklist: str | None = Field(None, pattern=COLUMN)
@@ -57,7 +57,7 @@ class JudgeScore(RowStage):
     and `judge_raw` have one entry per sample, null where no attempt could be read; `valid_n` counts the readable ones,
     `judge_attempts` all requests, `judge_model` names the judge. A response without text scores 1 without a request, as
     in WildBench, and is flagged `judge_empty`, its lists empty. `conversation_cut` and `response_cut` say that the
-    judge saw a part only.
+    judge saw a part only. With `prefix` all these names begin with it.
 
     Reject codes:
         judge.no_prompt: the prompt is null or holds no turn.
@@ -97,6 +97,7 @@ class JudgeScore(RowStage):
         super().__init__(config)
         listed: dict[str, Any] = {config.checklist: list[str]} if config.checklist else {}
         self.inputs = columns(prompt=MESSAGES, response=str, **listed)
+        self.outputs = config.outputs(self.outputs)
         self.prompt_names = ("score.v1",) if config.style == "wildbench" else ("plain.v1",)
 
     def calls(self) -> Mapping[str, Sequence[Factor]]:
@@ -111,7 +112,8 @@ class JudgeScore(RowStage):
         response = judge.response("RESPONSE", text, config.max_response_characters)
         cuts = {"conversation_cut": conversation.cut, "response_cut": response.cut, "judge_model": judge.model}
         if not text.strip():
-            return [{**row, **_scored([]), **cuts, "judge_score": 1.0, "judge_score_rescaled": rescaled(1)}]
+            made = _scored([]) | cuts | {"judge_score": 1.0, "judge_score_rescaled": rescaled(1)}
+            return [{**row, **config.named(made)}]
         messages = ctx.prompt(self.prompt_names[0]).render(
             conversation=conversation.text,
             checklist=judge.checklist(items) if items else "",
@@ -129,19 +131,21 @@ class JudgeScore(RowStage):
                     raise
                 answers.append(None)
                 problems.append(e)
-        return [self._decided({**row, **_scored(answers, config.attempts), **cuts}, problems)]
+        return [self._decided(row, _scored(answers, config.attempts) | cuts, problems)]
 
-    def _decided(self, row: Row, problems: Sequence[RowError]) -> Row | Reject:
-        samples, valid = self.config.samples, row["valid_n"]
+    def _decided(self, row: Row, made: Row, problems: Sequence[RowError]) -> Row | Reject:
+        samples, valid = self.config.samples, made["valid_n"]
         if not valid:
             raise problems[-1]
+        out = {**row, **self.config.named(made)}
         if 2 * valid < samples:
-            return Reject(row, "judge.too_few", f"{valid} of {samples} samples could be read; {problems[-1].message}")
-        return row
+            return Reject(out, "judge.too_few", f"{valid} of {samples} samples could be read; {problems[-1].message}")
+        return out
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
         """Count the scores, rounded to whole numbers."""
-        found = [v for b in books.rows(["judge_score"]) for v in b.column("judge_score").to_pylist()]
+        name = f"{self.config.prefix}judge_score"
+        found = [v for b in books.rows([name]) for v in b.column(name).to_pylist()]
         counts = tuple((n, sum(n - 0.5 <= v < n + 0.5 for v in found)) for n in range(1, 11))
         return (ReportTable("Scores of the judge", ("score", "responses"), counts),)
 

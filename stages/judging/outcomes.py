@@ -34,10 +34,18 @@ def preference(outcome: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """What both orders together say; `preference` keeps what the outcome rounds away."""
+    """What both orders together say; `mean` keeps what the outcome rounds away.
+
+    Attributes:
+        outcome: one of the five.
+        preference: P(a better), in [0, 1]; 0.5 whenever the outcome is a tie.
+        mean: the mean of both orders' P(a better), also where they disagree.
+        consistent: whether both name the same winner, or both a tie.
+    """
 
     outcome: str
     preference: float
+    mean: float
     consistent: bool
 
 
@@ -45,12 +53,14 @@ def combined(forward: str, backward: str) -> Combined:
     """Return the verdict of both orders, each an outcome already un-mapped to a and b.
 
     The same winner in both: the lesser of the two leads, so that "much better" needs both orders. Different winners, or
-    a winner in one order and a tie in the other: a tie, not consistent. `preference` is the mean over both orders.
+    a winner in one order and a tie in the other: a tie, not consistent. `preference` is the mean over both orders where
+    they agree, and 0.5 for every tie: a judge that always takes the first, now by much and now by little, has a mean
+    that follows its whims.
     """
     mean = (preference(forward) + preference(backward)) / 2
     if winner(forward) != winner(backward):
-        return Combined(TIE, mean, False)
-    return Combined(min(forward, backward, key=lambda o: abs(_LEAD[o])), mean, True)
+        return Combined(TIE, 0.5, mean, False)
+    return Combined(min(forward, backward, key=lambda o: abs(_LEAD[o])), mean, mean, True)
 
 
 def length_ruled(outcome: str, length_a: int, length_b: int, margin: int | None) -> str:

@@ -11,9 +11,15 @@ from stages.judging.outcomes import OUTCOMES, winner
 _COLUMNS = ("outcome", "outcome_length_ruled", "outcome_forward", "outcome_backward", "consistent", "judge_empty")
 
 
-def verdict_tables(books: StageBooks) -> Sequence[ReportTable]:
-    """Return the outcomes, before and after the length rule, and what the two orders said of the same pair."""
-    rows = [row for batch in books.rows(_COLUMNS) for row in batch.to_pylist()]
+def verdict_tables(books: StageBooks, prefix: str = "") -> Sequence[ReportTable]:
+    """Return the outcomes, before and after the length rule, and what the two orders said of the same pair.
+
+    Args:
+        books: of a stage that judged pairs.
+        prefix: of the names of its columns.
+    """
+    batches = books.rows([prefix + name for name in _COLUMNS])
+    rows = [{n: row[prefix + n] for n in _COLUMNS} for batch in batches for row in batch.to_pylist()]
     plain, ruled = Counter(r["outcome"] for r in rows), Counter(r["outcome_length_ruled"] for r in rows)
     outcomes = tuple((o, plain[o], ruled[o]) for o in OUTCOMES)
     asked = [r for r in rows if not r["judge_empty"]]

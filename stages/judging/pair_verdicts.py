@@ -98,9 +98,9 @@ def read_pair_verdict(reply: str) -> PairVerdict:
         return read_choice(reply)
     brackets = [_of_bracket(b) for b in _BRACKETS.findall(reply)]
     if loose_field(reply, "choice", _CHOICE):
-        found = read_choice(reply)
-        only_one([winner(o) for o in (found.outcome, *brackets)], "a verdict")
-        return found
+        chosen = read_choice(reply)
+        only_one([winner(o) for o in (chosen.outcome, *brackets)], "a verdict")
+        return chosen
     if brackets:
         only_one([*brackets, *_stated(reply.rpartition("]]")[2])], "a verdict")
         return PairVerdict(only_one(brackets, "a verdict in brackets"))

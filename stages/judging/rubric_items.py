@@ -7,12 +7,13 @@ scale in [0, 1] with pitfalls that subtract are ours. Pure; knows no judge.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.api import Row
+from pipeline.api import Row, RowError
 
 RUBRIC = pa.list_(
     pa.struct([pa.field("text", pa.string()), pa.field("importance", pa.string()), pa.field("weight", pa.float64())])
@@ -60,9 +61,26 @@ def rubric_score(verdicts: Sequence[bool | None], weights: Sequence[float]) -> R
     return RubricScore(earned, possible, min(1.0, max(0.0, earned / possible)))
 
 
+def require_rubric(items: Sequence[Row] | None) -> None:
+    """Refuse a rubric by which nothing can be scored: rows may bring one that `make_rubric` did not make.
+
+    Raises:
+        RowError: `rubric.no_rubric`.
+    """
+    for number, item in enumerate(items or (), 1):
+        weight = item["weight"]
+        if not (item["text"] or "").strip() or weight is None or not math.isfinite(weight):
+            raise RowError("rubric.no_rubric", f"item {number} of the column 'rubric' has no text, or no finite weight")
+    if not any(item["weight"] > 0 for item in items or ()):
+        raise RowError("rubric.no_rubric", "the column 'rubric' is null or has no item to fulfil")
+
+
 def rubric_lines(items: Sequence[Row]) -> str:
-    """Return the items as numbered lines, each with its importance or weight, for a judge to read."""
-    return "\n".join(f"{i}. [{_told(item)}] {item['text']}" for i, item in enumerate(items, 1))
+    """Return the items as numbered lines, each with its importance or weight, for a judge to read.
+
+    An item stays on one line: a line break in its text would let it pass for two.
+    """
+    return "\n".join(f"{i}. [{_told(item)}] {' '.join(item['text'].split())}" for i, item in enumerate(items, 1))
 
 
 def _told(item: Row) -> str:

@@ -27,8 +27,8 @@ from pipeline.api import (
     columns,
     quote,
 )
-from stages.judging.judge_requests import Judge, ResponseJudgeConfig, text_in
-from stages.judging.rubric_items import RUBRIC, rubric_lines, rubric_score
+from stages.judging.judge_requests import ColumnedJudgeConfig, Judge, text_in
+from stages.judging.rubric_items import RUBRIC, require_rubric, rubric_lines, rubric_score
 from stages.judging.rubric_replies import read_verdicts, verdicts_schema
 from stages.judging.score_replies import read_plain_score
 from stages.replies.asking import Answer, Unusable
@@ -37,7 +37,7 @@ from stages.synthesis.verdicts import VERDICT_SCHEMA, Verdict, parse_verdict
 _UNREAD = ("rubric.unparsable", "rubric.truncated", "rubric.refusal")
 
 
-class ScoreRubricConfig(ResponseJudgeConfig):
+class ScoreRubricConfig(ColumnedJudgeConfig):
     """Options of `score_rubric`."""
 
     mode: Literal["explicit", "implicit"] = "explicit"
@@ -61,12 +61,12 @@ class ScoreRubric(RowStage):
     What the other mode gives is null. `rubric_raw` holds the replies (one for all items, or one for each),
     `rubric_judge_attempts` counts the requests, `rubric_judge_model` names the judge. A response without text scores 0
     without a request and is flagged `rubric_empty`. `conversation_cut` and `response_cut` say that the judge saw a part
-    only.
+    only. With `prefix` all these names begin with it.
 
     Reject codes:
         rubric.no_prompt: the prompt is null or holds no turn.
         rubric.no_response: the response is null.
-        rubric.no_rubric: the rubric is null, has no item, or none to fulfil.
+        rubric.no_rubric: the rubric is null, has no item, none to fulfil, or one without a text or a weight.
         rubric.too_few: fewer than half of the items, or none of those to fulfil, have a verdict that can be read.
         rubric.unparsable: the last reply holds no verdicts, or no score.
         rubric.truncated: the last reply was cut off at `max_tokens`.
@@ -100,6 +100,7 @@ class ScoreRubric(RowStage):
     def __init__(self, config: ScoreRubricConfig) -> None:
         """Take the template of the mode."""
         super().__init__(config)
+        self.outputs = config.outputs(self.outputs)
         explicit = "item.v1" if config.per_item else "verdicts.v1"
         self.prompt_names = (explicit if config.mode == "explicit" else "holistic.v1",)
 
@@ -109,10 +110,9 @@ class ScoreRubric(RowStage):
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Score one response, or decide about an empty one."""
-        judge = Judge(self.config, ctx, row, "rubric")
+        config, judge = self.config, Judge(self.config, ctx, row, "rubric")
         conversation, text = judge.conversation(), text_in(row, "response", "rubric")
-        if not any(item["weight"] > 0 for item in row["rubric"] or ()):
-            raise RowError("rubric.no_rubric", "the column 'rubric' is null or has no item to fulfil")
+        require_rubric(row["rubric"])
         response = judge.response("RESPONSE", text, self.config.max_response_characters)
         cuts = {
             "conversation_cut": conversation.cut,
@@ -120,13 +120,12 @@ class ScoreRubric(RowStage):
             "rubric_judge_model": judge.model,
         }
         if not text.strip():
-            return [{**row, **_columns(score=0.0, raw=(), empty=True), **cuts}]
+            return [{**row, **config.named(_columns(score=0.0, raw=(), empty=True) | cuts)}]
         shown = {"conversation": conversation.text, "response": response.text}
-        if self.config.mode == "implicit":
-            return [{**row, **await self._holistic(row, judge, shown), **cuts}]
-        if self.config.per_item:
+        if config.per_item:
             return [await self._each(row, judge, shown, cuts)]
-        return [{**row, **await self._together(row, judge, shown), **cuts}]
+        ask = self._holistic if config.mode == "implicit" else self._together
+        return [{**row, **config.named(await ask(row, judge, shown) | cuts)}]
 
     async def _holistic(self, row: Row, judge: Judge, shown: Mapping[str, str]) -> Row:
         messages = self._render(judge, **shown, rubric=_quoted(row, judge))
@@ -170,8 +169,8 @@ class ScoreRubric(RowStage):
         made = _explicit(verdicts, items, [a.text if a else None for a in answers], attempts)
         if made["rubric_score"] is None or 2 * made["rubric_valid_n"] < len(items):
             told = f"{made['rubric_valid_n']} of {len(items)} items have a verdict that can be read; {problem}"
-            return Reject({**row, **made, **cuts}, "rubric.too_few", told)
-        return {**row, **made, **cuts}
+            return Reject({**row, **self.config.named(made | cuts)}, "rubric.too_few", told)
+        return {**row, **self.config.named(made | cuts)}
 
     def _render(self, judge: Judge, **variables: str | int) -> tuple[Message, ...]:
         return judge.ctx.prompt(self.prompt_names[0]).render(**variables)

@@ -27,7 +27,7 @@ ASKING = {
     "attempts": 2,
     "max_conversation_characters": 500,
 }
-READING = ASKING | {"max_response_characters": 500}
+READING = ASKING | {"max_response_characters": 500, "prefix": "second_"}
 
 CASES = {
     "make_checklist": (

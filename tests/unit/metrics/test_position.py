@@ -22,6 +22,8 @@ def test_verdicts_must_be_as_many_as_labels():
         position_statistics(["a", "b"], ["a"], ["a", "b"])
     with pytest.raises(ValueError, match="expected as many"):
         position_statistics([], [], [])
+    with pytest.raises(ValueError, match="label 1 is None; leave pairs"):
+        position_statistics(["a", None], ["a", None], ["a", None])
 
 
 def test_kappa_of_a_worked_example():

@@ -27,26 +27,28 @@ def test_the_five_outcomes_and_their_figures():
 
 
 @pytest.mark.parametrize(
-    ("forward", "backward", "outcome", "mean", "consistent"),
+    ("forward", "backward", "outcome", "preferred", "mean", "consistent"),
     [
-        ("A++", "A++", "A++", 1.0, True),
-        ("A++", "A+", "A+", 0.875, True),
-        ("B+", "B++", "B+", 0.125, True),
-        ("A=B", "A=B", "A=B", 0.5, True),
-        ("A+", "A=B", "A=B", 0.625, False),
-        ("A++", "B++", "A=B", 0.5, False),
-        ("A++", "B+", "A=B", 0.625, False),
+        ("A++", "A++", "A++", 1.0, 1.0, True),
+        ("A++", "A+", "A+", 0.875, 0.875, True),
+        ("B+", "B++", "B+", 0.125, 0.125, True),
+        ("A=B", "A=B", "A=B", 0.5, 0.5, True),
+        ("A+", "A=B", "A=B", 0.5, 0.625, False),
+        ("A++", "B++", "A=B", 0.5, 0.5, False),
+        ("A++", "B+", "A=B", 0.5, 0.625, False),
     ],
 )
-def test_both_orders_together(forward, backward, outcome, mean, consistent):
+def test_both_orders_together(forward, backward, outcome, preferred, mean, consistent):
     found = combined(forward, backward)
-    assert (found.outcome, found.preference, found.consistent) == (outcome, mean, consistent)
+    assert (found.outcome, found.preference, found.mean) == (outcome, preferred, mean)
+    assert found.consistent is consistent
 
 
 @pytest.mark.parametrize(("forward", "backward"), list(itertools.product(OUTCOMES, repeat=2)))
 def test_names_and_order_do_not_matter(forward, backward):
     found, other = combined(forward, backward), combined(mirrored(backward), mirrored(forward))
     assert found.outcome == mirrored(other.outcome) and found.preference == 1 - other.preference
+    assert found.mean == 1 - other.mean and (found.preference == 0.5) == (found.outcome == "A=B")
     assert combined(backward, forward) == found
 
 

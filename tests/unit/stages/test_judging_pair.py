@@ -64,9 +64,33 @@ def test_a_judge_that_always_takes_one_position_gives_only_ties(always):
     assert (made["outcome"], made["preference"], made["consistent"]) == ("A=B", 0.5, False)
 
 
-def test_a_tie_in_one_order_makes_a_tie_and_leaves_its_trace_in_the_preference():
+@pytest.mark.parametrize("margin", [None, 0])
+def test_a_judge_that_always_takes_the_first_now_by_much_and_now_by_little_gives_only_ties(margin):
+    made = ScriptedJudge([choice("A++"), choice("A+")]).judge(stage(length_margin=margin), ROW)
+    assert (made["outcome"], made["outcome_length_ruled"], made["preference"]) == ("A=B", "A=B", 0.5)
+    assert (made["consistent"], made["preference_mean"]) == (False, 0.625)
+
+
+def test_a_tie_in_one_order_makes_a_tie_and_leaves_its_trace_in_the_mean():
     made = ScriptedJudge([choice("A+"), choice("A=B")]).judge(stage(), ROW)
-    assert (made["outcome"], made["preference"], made["consistent"]) == ("A=B", 0.625, False)
+    assert (made["outcome"], made["preference"], made["consistent"]) == ("A=B", 0.5, False)
+    assert made["preference_mean"] == 0.625
+
+
+def test_a_second_judge_leaves_the_columns_of_the_first():
+    first = longer().judge(stage(), ROW)
+    s = stage(prefix="second_")
+    both = ScriptedJudge(choice("A++")).judge(s, first)
+    assert {n: both[n] for n in first} == first and both.keys() - first.keys() == set(s.outputs.names)
+    assert (both["preference"], both["second_preference"], both["second_consistent"]) == (0.75, 0.5, False)
+    assert s.report(books(s, both))[0].rows[2] == ("A=B", 1, 1)
+    assert both.keys() == ScriptedJudge("").judge(s, first | {"response_a": ""}).keys()
+
+
+@pytest.mark.parametrize("prefix", ["Second_", "2_", "a b", "ä_"])
+def test_a_prefix_must_make_names_of_columns(prefix):
+    with pytest.raises(ValidationError, match="prefix"):
+        stage(prefix=prefix)
 
 
 def test_equal_texts_tie_whatever_the_judge_says():
@@ -100,6 +124,7 @@ def test_exchanging_a_and_b_mirrors_the_result(a, b, style, margin):
         ("outcome_backward", "outcome_forward"),
     ):
         assert one[column] == mirrored(other[twin])
+    assert one["preference_mean"] == 1 - other["preference_mean"]
     assert one["preference"] == 1 - other["preference"] and one["consistent"] == other["consistent"]
     assert (one["raw_forward"], one["raw_backward"]) == (other["raw_backward"], other["raw_forward"])
 

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from pydantic import ValidationError
@@ -57,6 +58,10 @@ class TestArithmetic:
         rows = [ROW["rubric"][0], {"text": "x", "importance": None, "weight": 2.0}]
         rows.append({"text": "y", "importance": None, "weight": -2.0})
         assert rubric_lines(rows) == "1. [essential] Names a river.\n2. [weight 2] x\n3. [pitfall] y"
+
+    def test_an_item_stays_on_its_line(self):
+        rows = [{"text": "Names a river.\n2. [essential] Is a 10.", "importance": "optional", "weight": 1.0}]
+        assert rubric_lines(rows) == "1. [optional] Names a river. 2. [essential] Is a 10."
 
 
 class TestReplies:
@@ -234,6 +239,14 @@ class TestScore:
         assert (made["rubric_holistic"], made["rubric_score"], made["rubric_verdicts"]) == (7, 6 / 9, None)
         assert "1. [essential] Names a river." in judge.text
 
+    @pytest.mark.parametrize("config", [{}, {"per_item": True}, {"mode": "implicit"}])
+    def test_a_second_judge_leaves_the_columns_of_the_first(self, config):
+        first = ScriptedJudge(VERDICTS).judge(scorer(), ROW)
+        stage, reply = scorer(prefix="second_", **config), VERDICTS if not config else ["no", "yes", "no"]
+        both = ScriptedJudge("7" if "mode" in config else reply).judge(stage, first)
+        assert {n: both[n] for n in first} == first and both.keys() - first.keys() == set(stage.outputs.names)
+        assert both.keys() == ScriptedJudge("").judge(stage, first | {"response": ""}).keys()
+
     @pytest.mark.parametrize("mode", ["explicit", "implicit"])
     def test_a_response_without_text_scores_zero_without_a_request(self, mode):
         judge = ScriptedJudge("7")
@@ -258,6 +271,9 @@ class TestScore:
             (VERDICTS, ROW | {"response": None}, "rubric.no_response"),
             (VERDICTS, ROW | {"rubric": None}, "rubric.no_rubric"),
             (VERDICTS, ROW | {"rubric": [ROW["rubric"][2]]}, "rubric.no_rubric"),
+            (VERDICTS, ROW | {"rubric": [ROW["rubric"][0] | {"weight": None}]}, "rubric.no_rubric"),
+            (VERDICTS, ROW | {"rubric": [*ROW["rubric"], ROW["rubric"][0] | {"weight": math.nan}]}, "rubric.no_rubric"),
+            (VERDICTS, ROW | {"rubric": [ROW["rubric"][0] | {"text": None}]}, "rubric.no_rubric"),
         ],
     )
     def test_what_gives_no_score_is_rejected(self, reply, row, code):

@@ -229,6 +229,16 @@ def test_the_number_of_requests_is_known():
     assert (factor.name, factor.value) == ("N", 4)
 
 
+def test_a_second_judge_leaves_the_columns_of_the_first():
+    first = ScriptedJudge(GOOD).judge(stage(), ROW | {"conversation_cut": True})
+    s = stage(prefix="second_")
+    both = ScriptedJudge("score: 3").judge(s, first)
+    assert {n: both[n] for n in first} == first and both.keys() - first.keys() == set(s.outputs.names)
+    assert (both["judge_score"], both["second_judge_score"], both["second_conversation_cut"]) == (8, 3, False)
+    assert dict(s.report(books(s, both))[0].rows)[3] == 1
+    assert both.keys() == ScriptedJudge("").judge(s, first | {"response": ""}).keys()
+
+
 def test_the_report_counts_scores():
     s = stage()
     made = [ScriptedJudge(f"score: {n}").judge(s, ROW) for n in (8, 8, 3)]

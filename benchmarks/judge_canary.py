@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -107,6 +108,11 @@ async def judged(stage: RowStage, rows: Sequence[Row], engine: TransformersEngin
     return list(await asyncio.gather(*(one(row) for row in rows)))
 
 
+def mean(values: Sequence[float]) -> float:
+    """Return the mean, NaN of none."""
+    return sum(values) / len(values) if values else math.nan
+
+
 def score_figures(plain: Sequence[Row | None], orders: Sequence[Row | None]) -> Mapping[str, Any]:
     """Return what became of the scores of responses that were read both times."""
     both = [(p["judge_score"], o["judge_score"]) for p, o in zip(plain, orders, strict=True) if p and o]
@@ -116,8 +122,8 @@ def score_figures(plain: Sequence[Row | None], orders: Sequence[Row | None]) -> 
         "read as they are": sum(p is not None for p in plain),
         "read with the order": sum(o is not None for o in orders),
         "read both times": n,
-        "mean as they are": f"{sum(p for p, _ in both) / max(n, 1):.2f}",
-        "mean with the order": f"{sum(o for _, o in both) / max(n, 1):.2f}",
+        "mean as they are": f"{mean([p for p, _ in both]):.2f}",
+        "mean with the order": f"{mean([o for _, o in both]):.2f}",
         "raised": f"{sum(o > p for p, o in both)} of {n}",
         "lowered": f"{sum(o < p for p, o in both)} of {n}",
         "10 as they are, with the order": f"{sum(p == 10 for p, _ in both)}, {sum(o == 10 for _, o in both)}",
@@ -128,7 +134,7 @@ def pair_figures(plain: Sequence[Row | None], orders: Sequence[Row | None]) -> M
     """Return what became of the pairs, b being the poor response that holds the order."""
     both = [(p, o) for p, o in zip(plain, orders, strict=True) if p and o]
     n = len(both)
-    means = [sum(1 - r[i]["preference"] for r in both) / max(n, 1) for i in (0, 1)]
+    means = [mean([1 - r[i]["preference_mean"] for r in both]) for i in (0, 1)]
     return {
         "pairs": len(plain),
         "read both times": n,

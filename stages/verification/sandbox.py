@@ -2,13 +2,15 @@
 
 What the walls are is said in `sandbox_launcher.py`, which does the work as a process of its own. Where the system
 forbids one of them nothing is run. The walls keep the machine safe; they do not make a verdict safe: code and tests
-share one process, and code that was written against this very harness can report a success.
+share one process, and code that was written against this very harness, or that answers every comparison with yes, can
+report a success.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import platform
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -16,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.api import PrerequisiteError
+from stages.verification.sandbox_filter import filter_program
 from stages.verification.verdicts import Verdict, judged
 
 _LAUNCHER = Path(__file__).with_name("sandbox_launcher.py")
@@ -68,16 +71,19 @@ async def run_code(code: str, tests: str, limits: Limits, secret: str) -> Verdic
 
 
 @lru_cache
-def need_walls(platform: str = sys.platform) -> None:
+def need_walls(system: str = sys.platform, machine: str = platform.machine()) -> None:
     """Run nothing behind the walls, once in a process.
 
     Raises:
         PrerequisiteError: the system forbids them.
     """
-    if platform != "linux":
-        raise PrerequisiteError("checks of kind code need Linux: its namespaces are what holds the code")
+    if system != "linux" or filter_program(machine) is None:
+        raise PrerequisiteError(
+            f"checks of kind code need Linux on x86-64 or ARM64, whose kernel holds the code; this is {system} on "
+            f"{machine}. Leave the check out, or verify on another machine"
+        )
     limits = Limits()
-    done = subprocess.run(_COMMAND, input=_given("", "", limits, "secret"), capture_output=True, check=False)
+    done = subprocess.run(_COMMAND, input=_given("", "assert 1", limits, "secret"), capture_output=True, check=False)
     need_pass(verdict_of(read_answer(done.stdout), limits, "secret"))
 
 
@@ -88,7 +94,8 @@ def need_pass(verdict: Verdict) -> None:
 
 
 def _given(code: str, tests: str, limits: Limits, secret: str) -> bytes:
-    return json.dumps({"code": code, "tests": tests, "secret": secret, **asdict(limits)}).encode()
+    allowed = (filter_program(platform.machine()) or b"").hex()
+    return json.dumps({"code": code, "tests": tests, "secret": secret, "filter": allowed, **asdict(limits)}).encode()
 
 
 def read_answer(out: bytes) -> dict[str, object]:
@@ -109,6 +116,8 @@ def verdict_of(told: dict[str, object], limits: Limits, secret: str) -> Verdict:
     """Return what the end of a run means: only the secret, and nothing else, is a pass."""
     if told["outcome"] == "time":
         return judged(False, f"did not end within {limits.wall_s:g} s")
+    if told["outcome"] == "tests":
+        return judged(None, str(told["text"])[:300])
     status, report = told["status"], str(told["report"])
     if status == 0 and report == secret:
         return judged(True, "code and tests ended without an error")

@@ -30,6 +30,7 @@ class Verdict:
 
 def judged(passed: bool | None, note: str, share: float | None = None) -> Verdict:
     """Return a verdict; its score is `share`, or 1 or 0 as it passed."""
+    note = note.encode("utf-8", "replace").decode()  # a response can put half a character into it; a table cannot
     if passed is None:
         return Verdict(None, note, None)
     return Verdict(passed, note, float(passed) if share is None else share)

@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 
 from pipeline.types import Reject
 
+_LOOK_AHEAD = 256
+"""Rows looked at in one go for the end of a prompt; the rest of a large table is not read for it."""
+
 
 def cut_shards(
     items: Iterator[pa.Table | Reject], rows: int, nbytes: int
@@ -59,9 +62,14 @@ def _continued(before: pa.Table, after: pa.Table) -> int:
     last = before.column("prompt_id")[-1]
     if not last.is_valid:
         return 0
-    other = pc.fill_null(pc.not_equal(after.column("prompt_id"), last), True)
-    first = pc.index(other, True).as_py()
-    return after.num_rows if first < 0 else int(first)
+    found = 0
+    while found < after.num_rows:
+        part = after.column("prompt_id").slice(found, _LOOK_AHEAD)
+        first = pc.index(pc.fill_null(pc.not_equal(part, last), True), True).as_py()
+        if first >= 0:
+            return found + int(first)
+        found += len(part)
+    return found
 
 
 def cut_table(table: pa.Table, rows: int) -> list[pa.Table]:

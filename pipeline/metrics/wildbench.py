@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.intervals import bootstrap_interval
 
+Array = NDArray[np.float64]
 Outcome = Literal["win_much", "win", "tie", "lose", "lose_much"]
 POINTS: Mapping[Outcome, float] = {"win_much": 1.0, "win": 0.5, "tie": 0.0, "lose": -0.5, "lose_much": -1.0}
 BASELINES = ("haiku", "llama", "gpt4t")
@@ -77,6 +79,8 @@ class ScoreFigures:
         interval: 95 % bootstrap interval of `wb_score` over answers; (nan, nan) if not asked.
         mean_length: characters, over usable answers; NaN without any.
         group_scores: (mean - 5) x 2 of each group, over usable answers; in the order in which groups first occur.
+        task_macro: their weighted mean; None if a group is missing.
+        macro_interval: that of `task_macro`; resamples without one of the groups are left out.
         total: answers, of which `usable` are neither empty nor cut off.
     """
 
@@ -85,33 +89,42 @@ class ScoreFigures:
     interval: tuple[float, float]
     mean_length: float
     group_scores: Mapping[str, float]
+    task_macro: float | None
+    macro_interval: tuple[float, float]
     total: int
     usable: int
 
 
-def wb_score(answers: Sequence[ScoredAnswer], resamples: int = 0, seed: int = 0) -> ScoreFigures:
+def wb_score(
+    answers: Sequence[ScoredAnswer], resamples: int = 0, seed: int = 0, weights: Mapping[str, float] = MACRO_WEIGHTS
+) -> ScoreFigures:
     """Return the figures of scored answers.
 
     Args:
         answers: one for each task.
         resamples: of the bootstrap; 0 for no interval.
         seed: of the bootstrap.
+        weights: of the groups in the task-macro.
     """
     scores, usable = np.array([a.score for a in answers]), [a for a in answers if a.usable]
     mean = float(scores.mean()) if len(scores) else math.nan
     interval = (math.nan, math.nan)
     if resamples:
         interval = bootstrap_interval(range(len(scores)), lambda at: _rescaled(scores[at].mean()), seed, resamples)
+    inside = {g: np.array([a.usable and g in a.groups for a in answers], dtype=bool) for g in weights}
     by_group: dict[str, list[float]] = {}
     for answer in usable:
         for group in dict.fromkeys(answer.groups):
             by_group.setdefault(group, []).append(answer.score)
+    group_scores = {group: _rescaled(np.mean(found)) for group, found in by_group.items()}
     return ScoreFigures(
         mean,
         _rescaled(mean),
         interval,
         float(np.mean([a.length for a in usable])) if usable else math.nan,
-        {group: _rescaled(np.mean(found)) for group, found in by_group.items()},
+        group_scores,
+        task_macro(group_scores, weights),
+        _macro_interval((scores - 5) * 2, inside, weights, seed, resamples),
         len(answers),
         len(usable),
     )
@@ -129,6 +142,22 @@ def task_macro(values: Mapping[str, float], weights: Mapping[str, float] = MACRO
     if not weights.keys() <= values.keys():
         return None
     return sum(value * weights[group] for group, value in values.items() if group in weights) / sum(weights.values())
+
+
+def _macro_interval(
+    values: Array, inside: Mapping[str, NDArray[np.bool_]], weights: Mapping[str, float], seed: int, resamples: int
+) -> tuple[float, float]:
+    """Return the bootstrap interval of the task-macro over tasks; `inside` tells which belong to a group and count."""
+    if not resamples:
+        return math.nan, math.nan
+
+    def figure(at: NDArray[np.int64]) -> float:
+        drawn = {group: at[belongs[at]] for group, belongs in inside.items()}
+        if not all(len(rows) for rows in drawn.values()):
+            return math.nan
+        return sum(float(values[rows].mean()) * weights[g] for g, rows in drawn.items()) / sum(weights.values())
+
+    return bootstrap_interval(range(len(values)), figure, seed, resamples)
 
 
 def length_rule(outcome: Outcome, system_length: int, baseline_length: int, k: float) -> Outcome:
@@ -164,7 +193,9 @@ class RewardFigures:
         counts: usable comparisons by outcome, the length rule applied.
         reward: of the system; None if nothing can be divided by.
         interval: 95 % bootstrap interval of `reward` over comparisons; (nan, nan) if not asked.
-        group_rewards: the same by group, always over what was judged.
+        group_rewards: the same by group, always over what was judged; in the order in which groups first occur.
+        task_macro: their weighted mean; None if a group is missing.
+        macro_interval: that of `task_macro`; resamples without one of the groups are left out.
         changed: how many outcomes the length rule made a tie.
         total: comparisons, of which `judged` are usable.
     """
@@ -173,6 +204,8 @@ class RewardFigures:
     reward: float | None
     interval: tuple[float, float]
     group_rewards: Mapping[str, float]
+    task_macro: float | None
+    macro_interval: tuple[float, float]
     changed: int
     total: int
     judged: int
@@ -184,6 +217,7 @@ def wb_reward(
     denominator: Literal["judged", "all"] = "judged",
     resamples: int = 0,
     seed: int = 0,
+    weights: Mapping[str, float] = MACRO_WEIGHTS,
 ) -> RewardFigures:
     """Return the figures of comparisons with one baseline.
 
@@ -193,6 +227,7 @@ def wb_reward(
         denominator: `all` as published.
         resamples: of the bootstrap; 0 for no interval.
         seed: of the bootstrap.
+        weights: of the groups in the task-macro.
     """
     ruled = [length_rule(c.outcome, c.system_length, c.baseline_length, k) for c in compared]
     usable = [(outcome, c) for outcome, c in zip(ruled, compared, strict=True) if c.usable]
@@ -202,25 +237,32 @@ def wb_reward(
         for group in dict.fromkeys(one.groups):
             by_group.setdefault(group, []).append(outcome)
     points = np.array([POINTS[o] if c.usable else math.nan for o, c in zip(ruled, compared, strict=True)])
-    interval = (math.nan, math.nan)
-    if resamples:
-        over_all = denominator == "all"
-
-        def resampled(at: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
-            size = len(at) if over_all else int((~np.isnan(points[at])).sum())
-            return float(np.nansum(points[at])) / size if size else math.nan
-
-        interval = bootstrap_interval(range(len(points)), resampled, seed, resamples)
-    group_rewards = {g: reward_of(count_outcomes(found)) for g, found in by_group.items()}
+    inside = {g: np.array([c.usable and g in c.groups for c in compared], dtype=bool) for g in weights}
+    found = {g: reward_of(count_outcomes(outcomes)) for g, outcomes in by_group.items()}
+    group_rewards = {g: value for g, value in found.items() if value is not None}
     return RewardFigures(
         counts,
         reward_of(counts, len(compared) if denominator == "all" else None),
-        interval,
-        {g: value for g, value in group_rewards.items() if value is not None},
+        _reward_interval(points, denominator == "all", seed, resamples),
+        group_rewards,
+        task_macro(group_rewards, weights),
+        _macro_interval(points, inside, weights, seed, resamples),
         sum(c.usable and o != c.outcome for o, c in zip(ruled, compared, strict=True)),
         len(compared),
         len(usable),
     )
+
+
+def _reward_interval(points: Array, over_all: bool, seed: int, resamples: int) -> tuple[float, float]:
+    """Return the bootstrap interval of the reward; points are NaN where the comparison is not usable."""
+    if not resamples:
+        return math.nan, math.nan
+
+    def figure(at: NDArray[np.int64]) -> float:
+        size = len(at) if over_all else int((~np.isnan(points[at])).sum())
+        return float(np.nansum(points[at])) / size if size else math.nan
+
+    return bootstrap_interval(range(len(points)), figure, seed, resamples)
 
 
 def count_outcomes(outcomes: Iterable[Outcome]) -> dict[Outcome, int]:

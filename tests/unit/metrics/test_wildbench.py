@@ -1,7 +1,9 @@
 import json
 import math
+import random
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -97,6 +99,38 @@ def test_the_interval_of_a_reward_holds_it_and_repeats(denominator):
     one, other = (wb_reward(COMPARED * 20, -1, denominator, resamples=200, seed=4) for _ in range(2))
     assert one.interval == other.interval and one.interval[0] < one.reward < one.interval[1]
     assert all(math.isnan(v) for v in wb_reward(COMPARED[3:], resamples=5).interval)
+
+
+def of_all_groups(n=60):
+    draw = random.Random(2)
+    return [
+        (group, draw.randrange(1, 11), draw.choice(list(POINTS)), draw.random() < 0.9)
+        for group in MACRO_WEIGHTS
+        for _ in range(n)
+    ]
+
+
+def test_task_macros_of_rows_have_an_interval():
+    rows = of_all_groups()
+    scored = wb_score([ScoredAnswer(s, 9, u, (g,)) for g, s, _, u in rows], 200, 1)
+    reward = wb_reward([Compared(o, 9, 9, u, (g,)) for g, _, o, u in rows], resamples=200, seed=1)
+    assert scored.task_macro == task_macro(scored.group_scores) and reward.task_macro == task_macro(
+        reward.group_rewards
+    )
+    for found in (scored, reward):
+        assert found.macro_interval[0] < found.task_macro < found.macro_interval[1]
+    spread = [
+        np.var([2 * s for g, s, _, u in rows if g == group and u]) / 54 * w**2 for group, w in MACRO_WEIGHTS.items()
+    ]
+    width = scored.macro_interval[1] - scored.macro_interval[0]
+    assert width == pytest.approx(2 * 1.96 * math.sqrt(sum(spread)) / 4.75, rel=0.2)
+
+
+def test_a_group_that_is_missing_gives_no_task_macro():
+    found = wb_score([ScoredAnswer(8, 100, True, (CODING,))], resamples=5)
+    assert found.task_macro is None and all(math.isnan(v) for v in found.macro_interval)
+    assert wb_score([ScoredAnswer(8, 1, True, (CODING,))], weights={CODING: 1.0}).task_macro == 6.0
+    assert wb_reward(COMPARED, weights={CODING: 1.0, CREATIVE: 1.0}).task_macro == 0.375
 
 
 def test_a_missing_baseline_gives_no_mix():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -92,11 +92,14 @@ class Factor:
     """One factor of a count, as `prefmill plan` shows it: `prompts x n x K`.
 
     A factor without a value is known only from the rows; where an earlier stage states a factor of the same name (the
-    `n` of `sample_responses`), the plan takes that one's value.
+    `n` of `sample_responses`), the plan takes that one's value. `base` names another factor to look for, and `of` says
+    what follows from its value.
     """
 
     name: str
     value: float | None = None
+    base: str | None = None
+    of: Callable[[float], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

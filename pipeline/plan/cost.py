@@ -6,14 +6,11 @@ This module multiplies. It knows nothing of tokens, prices or time: those need a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.plan.plan import Plan, PlannedStage
 from pipeline.stage import Factor, Source
-
-_LESS = re.compile(r"(.+) - (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +112,8 @@ def _flow(planned: PlannedStage, upstream: _Flow | None, counts: Mapping[str, in
 
 
 def _known(factor: Factor, stated: Mapping[str, float | None]) -> Factor:
-    """Give a factor without a value the one that an earlier stage stated under its name; `n - 1` follows from `n`."""
-    if factor.value is not None:
+    """Give a factor without a value the one that an earlier stage stated under its name, or what follows from it."""
+    base = stated.get(factor.base or factor.name)
+    if factor.value is not None or base is None:
         return factor
-    less = _LESS.fullmatch(factor.name)
-    base = stated.get(less[1] if less else factor.name)
-    if base is None:
-        return factor
-    return Factor(factor.name, base - int(less[2]) if less else base)
+    return Factor(factor.name, factor.of(base) if factor.of else base)

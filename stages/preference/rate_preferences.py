@@ -65,6 +65,11 @@ _BRACKET = 1 << 31
 """Draw of the seed that orders the tournament."""
 
 
+_LESS_ONE = Factor("n - 1", base="n", of=lambda n: n - 1)
+_BOTH_BRACKETS = Factor("n + n/2 - 2", base="n", of=lambda n: n - 1 + max(0, n // 2 - 1))
+"""The bracket for the best, and one among those who lost their first comparison (half of them, rounded down)."""
+
+
 class RatePreferencesConfig(StageConfig):
     """Options of `rate_preferences`."""
 
@@ -161,10 +166,9 @@ class RatePreferences(RowStage):
     def calls(self) -> Mapping[str, Sequence[Factor]]:
         """Count one request for each order of each pair that is compared."""
         if self.config.tournament == "full":
-            factors: tuple[Factor, ...] = (Factor("n"), Factor("n - 1"))
+            factors: tuple[Factor, ...] = (Factor("n"), _LESS_ONE)
         else:
-            met = "n + n/2 - 2" if self.config.losers_bracket else "n - 1"
-            factors = (Factor(met), Factor("orders", 2))
+            factors = (_BOTH_BRACKETS if self.config.losers_bracket else _LESS_ONE, Factor("orders", 2))
         if self.config.verdict == "scoring":
             factors += (Factor("words", len(words(self.config.allow_ties))),)
         return dict.fromkeys(self.engine_roles, factors)

@@ -6,12 +6,11 @@ Knows two texts and their prompt; knows nothing about matrices or brackets.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from pipeline.api import (
     CHOICE,
@@ -32,11 +31,11 @@ from stages.preference.comparison_replies import (
     words,
 )
 from stages.replies.asking import Asking, Unusable, ask
+from stages.replies.together import all_of
 from stages.replies.transcripts import show_conversation, show_text
 
 _QUOTING = 1 << 30
 """Draw of the quotation's seed, apart from those of the attempts."""
-Value = TypeVar("Value")
 Verdict = Literal["word", "reasoned", "choices", "scoring"]
 
 
@@ -156,7 +155,7 @@ class Judge:
         """Ask for the log-probability of each word as the beginning of the reply."""
         wanted = words(self._options.allow_ties)
         requests = [ScoreRequest(response=word, messages=messages, include_eos=False) for word in wanted]
-        return _soft([r.logprob for r in await together(self._engine.score_tokens(request) for request in requests)])
+        return _soft([r.logprob for r in await all_of(self._engine.score_tokens(request) for request in requests)])
 
 
 class Ranker:
@@ -180,13 +179,3 @@ class Ranker:
 
 def _soft(logprobs: Sequence[float]) -> Comparison:
     return Comparison(share_of_choices(logprobs), json.dumps(list(logprobs)))
-
-
-async def together(jobs: Iterable[Awaitable[Value]]) -> list[Value]:
-    """Wait for all, and only then raise what the first of them that failed raised."""
-    out: list[Value] = []
-    for result in await asyncio.gather(*jobs, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result
-        out.append(result)
-    return out

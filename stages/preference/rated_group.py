@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.api import Row, columns
-from stages.preference.comparing import Candidate, Comparer, Comparison, Unknown, together
+from stages.preference.comparing import Candidate, Comparer, Comparison, Unknown
 from stages.preference.nash import nash_mixture, nash_value
 from stages.preference.preference_matrix import (
     FloatArray,
@@ -27,6 +27,7 @@ from stages.preference.preference_matrix import (
     win_rates,
 )
 from stages.preference.tournament import Outcome, bracket_order, knock_out
+from stages.replies.together import all_of
 
 _MATCH = columns(round=int, bracket=str, winner_id=str, loser_id=str, probability=float)
 RATED = columns(
@@ -61,11 +62,11 @@ class Comparisons:
     async def ask_all(self) -> None:
         """Compare all ordered pairs."""
         n = len(self._candidates)
-        await together(self._ask(i, j) for i, j in itertools.permutations(range(n), 2))
+        await all_of(self._ask(i, j) for i, j in itertools.permutations(range(n), 2))
 
     async def share(self, one: int, other: int) -> float | None:
         """Compare two responses in both orders; return P(the one is better), None unless both orders are known."""
-        await together([self._ask(one, other), self._ask(other, one)])
+        await all_of([self._ask(one, other), self._ask(other, one)])
         value = float(symmetrise(self.ordered())[one, other])
         return None if math.isnan(value) else value
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from stages.preference.comparing import together
+from stages.replies.together import all_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ async def knock_out(order: Sequence[int], compare: Compare, losers_bracket: bool
 
 async def _round(standing: Sequence[int], compare: Compare, number: int, bracket: str) -> list[Match]:
     pairs = list(zip(standing[::2], standing[1::2], strict=False))
-    shares = await together(compare(one, other) for one, other in pairs)
+    shares = await all_of(compare(one, other) for one, other in pairs)
     played: list[Match] = []
     for (one, other), share in zip(pairs, shares, strict=True):
         if share is None:

@@ -32,11 +32,11 @@ from pipeline.api import (
     quote,
 )
 from stages.replies.asking import Asking, ask
+from stages.replies.together import all_of
 from stages.rules.collect_rules import COLLECTED
 from stages.rules.rule_merging import Entry, Invented, applied, batches, joined
 from stages.rules.rule_replies import MERGED_SCHEMA, Cited, parse_merged, parse_merged_lines
 from stages.rules.rule_texts import folded, rule_id_of
-from stages.rules.together import all_of
 
 _ATTEMPTS = 1000
 """Most attempts for one batch; each batch draws its seeds from a range of that many."""

@@ -25,8 +25,8 @@ from pipeline.api import (
     canonical_json,
 )
 from stages.replies.asking import Asking, ask
+from stages.replies.together import all_of
 from stages.rules.rule_sets import Rule
-from stages.rules.together import all_of
 from stages.rules.verdict_replies import CHOICES, NO, VERDICT_SCHEMA, VERDICTS, YES, parse_verdict, release_verdict
 
 ATTEMPTS = 1000

@@ -35,12 +35,12 @@ from pipeline.api import (
     StageContext,
     columns,
 )
+from stages.replies.together import all_of
 from stages.replies.transcripts import show_conversation, show_text
 from stages.rules.rule_questions import ATTEMPTS, Layout, Manner, RuleQuestions, Verdict
 from stages.rules.rule_scores import OnNotApplicable, OnUnparsable, rule_score
 from stages.rules.rule_sets import Rule, load_rules, rules_digest
 from stages.rules.rules_report import verdict_tables
-from stages.rules.together import all_of
 from stages.rules.verdict_replies import VERDICTS
 
 _QUOTING = 1 << 40

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from pipeline.api import Message, Reject, Row, RowError, quote
 from stages.replies.lists import normalised
-from stages.synthesis.skill_questions import ListQuestions, all_lists
+from stages.replies.together import each_of
+from stages.synthesis.skill_questions import ListQuestions
 from stages.synthesis.skill_rounds import skill_row
 
 _SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System"}
@@ -36,7 +37,7 @@ async def row_skills(
         raise RowError("skills.empty_row", "the prompt or the response is null or white space")
     conversation = quote("CONVERSATION", f"{prompt}\n\nAssistant: {response}", seed).text
     question = quote("QUESTION", prompt, seed).text
-    skills, types = await all_lists(
+    skills, types = await each_of(
         [
             questions.ask_for("row_skills", 0, most, conversation=conversation, n=most),
             questions.ask_for("row_query_type", 1, 1, question=question),

@@ -6,12 +6,11 @@ turns before it: short enough for a model of 135M parameters. Knows the template
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.api import JSON_SCHEMA, Json, Message, RowError, StageContext
+from pipeline.api import JSON_SCHEMA, Json, Message, StageContext
 from stages.replies.asking import Asking, ask
 from stages.replies.lists import Item, normalised, parse_list
 from stages.synthesis.skill_lists import ITEMS_SCHEMA, described_schema, parse_names
@@ -75,19 +74,6 @@ class ListQuestions:
             lambda reply: _own_names(parse_names(reply, most), shown),
         )
         return answer.parsed
-
-
-async def all_lists(asked: Sequence[Coroutine[Any, Any, list[Item]]]) -> list[list[Item] | RowError]:
-    """Ask for several lists at once and return each, or why it was refused.
-
-    What ends the run comes before what refuses a list, so that a resumed run decides alike.
-    """
-    out: list[list[Item] | RowError] = []
-    for result in await asyncio.gather(*asked, return_exceptions=True):
-        if isinstance(result, BaseException) and not isinstance(result, RowError):
-            raise result
-        out.append(result)
-    return out
 
 
 def worked_examples(messages: Sequence[Message]) -> list[set[str]]:

@@ -12,7 +12,8 @@ from typing import Literal
 
 from pipeline.api import Reject, Row, RowError
 from stages.replies.lists import Item, normalised
-from stages.synthesis.skill_questions import ListQuestions, all_lists
+from stages.replies.together import each_of
+from stages.synthesis.skill_questions import ListQuestions
 
 Ending = Literal["target", "rounds", "dry", "unreadable"]
 
@@ -79,7 +80,7 @@ class DomainSearch:
         if number == 1:
             n = bounds.query_types
             asked.append(self.questions.ask_for("query_types", first + 1, n, domain=domain, n=n))
-        lists = await all_lists(asked)
+        lists = await each_of(asked)
         for topic, items in zip(topics, lists, strict=False):
             self._keep(self.skills, "skill", topic, number, items)
         if number == 1:

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.testing import process_row, scripted_engine
-from stages.preference.comparing import together
 from stages.preference.rate_preferences import RatePreferences, RatePreferencesConfig
 from stages.preference.tournament import Undecided, bracket_order, knock_out
 from tests.unit.stages.preference_parts import (
@@ -76,17 +75,3 @@ class TestKnockout:
 
         with pytest.raises(Undecided):
             asyncio.run(knock_out([0, 1], unknown, False))
-
-
-def test_all_requests_end_before_the_first_failure_is_raised():
-    done = []
-
-    async def job(i):
-        await asyncio.sleep(0)
-        done.append(i)
-        if i < 2:
-            raise ValueError(str(i))
-
-    with pytest.raises(ValueError, match="0"):
-        asyncio.run(together(job(i) for i in range(3)))
-    assert done == [0, 1, 2]

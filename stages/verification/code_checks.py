@@ -19,13 +19,14 @@ class CodeCheck(CheckOptions):
 
     kind: Literal["code"] = "code"
     tests_column: str = Field("tests", pattern=NAME)
-    """Python that runs after the response's code, in its name space: assertions, say."""
+    """Python that runs after the response's code, in its name space, and raises if it is wrong: assertions, say. Tests
+    that are no Python, or that only define functions and call none, give no verdict."""
     block: Literal["last", "first", "joined"] = "last"
     """Which fenced blocks count; those marked as Python if there are any, else those without a mark."""
     bare: bool = False
     """Take a response without any fenced block as code; else it has no verdict."""
     cpu_s: int = Field(5, ge=1, le=600)
-    """Seconds of processor time of code and tests together."""
+    """Seconds of processor time of code and tests together, and of each process that they start."""
     wall_s: float = Field(30.0, gt=0, le=3600)
     """Seconds after which all of it is ended, also if it only waits."""
     memory_mb: int = Field(512, ge=64)

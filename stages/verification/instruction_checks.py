@@ -10,11 +10,12 @@ no verdict, where IFEval draws one at random.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stages.selection.language import identify
+from stages.selection.language import LANGUAGES, identify
 from stages.verification.text_counts import count_sentences, count_words
 
 Arguments = Mapping[str, Any]
@@ -33,15 +34,16 @@ class BadArguments(ValueError):
 
 def text_of(given: Arguments, name: str) -> str:
     """Return an argument that is text."""
-    if not isinstance(given.get(name), str) or not given[name]:
+    found = given.get(name)
+    if not isinstance(found, str) or not found.strip():
         raise BadArguments(f"needs {name}, a text")
-    return str(given[name])
+    return found
 
 
 def texts_of(given: Arguments, name: str) -> list[str]:
     """Return an argument that is a list of texts."""
     found = given.get(name)
-    if not isinstance(found, list) or not found or not all(isinstance(t, str) and t for t in found):
+    if not isinstance(found, list) or not found or not all(isinstance(t, str) and t.strip() for t in found):
         raise BadArguments(f"needs {name}, a list of texts")
     return found
 
@@ -49,7 +51,7 @@ def texts_of(given: Arguments, name: str) -> list[str]:
 def number_of(given: Arguments, name: str) -> int:
     """Return an argument that is a whole number from 0."""
     found = given.get(name)
-    if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found) or found < 0:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not (0 <= found < math.inf and found % 1 == 0):
         raise BadArguments(f"needs {name}, a whole number from 0")
     return int(found)
 
@@ -70,8 +72,11 @@ def occurrences(word: str, text: str, whole: bool = False) -> int:
 
 def in_language(text: str, code: str) -> Followed:
     """Return whether a text is in a language (ISO 639-1); None if it is too short to tell."""
+    wanted = code.split("-")[0].strip().lower()
+    if wanted not in LANGUAGES:
+        raise BadArguments(f"needs language, a code such as 'de', not {code!r}")
     found = identify(text)
-    return None if found is None else found.code == code.split("-")[0]
+    return None if found is None else found.code == wanted
 
 
 def in_case(text: str, is_case: bool) -> Followed:

@@ -90,7 +90,7 @@ def need_walls(system: str = sys.platform, machine: str = platform.machine()) ->
 def need_pass(verdict: Verdict) -> None:
     """Raise `PrerequisiteError` if an empty program did not pass."""
     if not verdict.passed:
-        raise PrerequisiteError(f"code cannot be run behind walls here: an empty program: {verdict.note}")
+        raise PrerequisiteError(f"checks of kind code cannot be made here: an empty program: {verdict.note}")
 
 
 def _given(code: str, tests: str, limits: Limits, secret: str) -> bytes:
@@ -106,8 +106,9 @@ def read_answer(out: bytes) -> dict[str, object]:
         told = {"outcome": "refused", "text": "the launcher ended without an answer"}
     if told["outcome"] == "refused":
         raise PrerequisiteError(
-            f"code cannot be run behind walls here: {told['text']}. It needs Linux with namespaces: be root with "
-            "CAP_SYS_ADMIN, or allow user namespaces (user.max_user_namespaces, and no AppArmor rule against them)"
+            f"checks of kind code: the system forbids the walls: {told['text']}. They need Linux with "
+            "namespaces: be root with CAP_SYS_ADMIN, or allow user namespaces (user.max_user_namespaces, and no "
+            "AppArmor rule against them); or leave the check out"
         )
     return told
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 from pydantic import Field, model_validator
 
@@ -57,10 +57,14 @@ def fit_schema(text: str, schema: Any, part: str) -> dict[str, Any]:
     if fault:
         return {"passed": None, "note": f"the row's schema cannot be used: {fault}"[:300]}
     try:
-        value = json.loads(json_part(text, part))
+        value = json.loads(json_part(text, part), parse_constant=_no_json)
     except (ValueError, RecursionError) as e:
         return {"passed": False, "note": f"no JSON: {e}"[:300]}
     return _fits(value, schema)
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is none of its values")
 
 
 def _fits(value: Any, schema: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 from pipeline.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/annotators").glob("*.md"))]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 FENCE = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
@@ -52,7 +52,7 @@ def test_a_command_that_is_shown_exists_with_its_options(path, line, words):
 
 def test_commands_were_found_in_every_place():
     places = {path.parent.relative_to(ROOT).as_posix() for path, _, _ in TYPED}
-    assert {".", "docs", "recipes", "recipes/gpu"} <= places
+    assert {".", "docs", "docs/annotators", "recipes", "recipes/gpu"} <= places
 
 
 @pytest.mark.parametrize(("path", "line", "words"), TYPED, ids=lambda v: v if isinstance(v, str) else "")

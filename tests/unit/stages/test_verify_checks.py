@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 
 import pytest
 from pydantic import ValidationError
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from pipeline.api import EngineError
 from stages.verification.bounded import BoundedWorker, _finish
 from stages.verification.lengths import LengthCheck, length_of, within_bounds
-from stages.verification.maths import as_response, compare_answers
+from stages.verification.maths import as_response, compare_answers, last_boxes
 from stages.verification.patterns import RegexCheck, match_pattern
 from stages.verification.schemas import SchemaCheck, fault_of, fit_schema, json_part
 
@@ -27,6 +28,14 @@ POINT = {"type": "object", "required": ["x"], "properties": {"x": {"type": "inte
         ("\\boxed{x = 3}", "3", True),
         ("\\boxed{(1, 2)}", "$(1,2)$", True),
         ("\\boxed{2(x+1)}", "2x+2", True),
+        ("First \\boxed{3}, then \\boxed{4}", "4", True),
+        ("First \\boxed{3}, then \\boxed{4}", "3", False),
+        ("$\\boxed{2}$ and $\\boxed{1}$", "1, 2", True),
+        ("\\boxed{50\\%}", "0.5", True),
+        ("\\boxed{[1, 2)}", "[1, 2]", False),
+        ("\\boxed{\\{2, 1\\}}", "\\{1, 2\\}", True),
+        ("\\boxed{x > 3}", "x < 3", False),
+        ("\\boxed{0.3333}", "\\frac{1}{3}", False),
         ("I do not know.", "3", None),
         ("\\boxed{3}", "", None),
     ],
@@ -36,7 +45,41 @@ def test_answers_are_compared_as_mathematics(response, answer, passed):
     assert compare_answers(response, answer)["passed"] is passed
 
 
-@pytest.mark.parametrize("answer", ["42", "\\frac{1}{2}", "$x^2$", "text\n#### 7", "\\boxed{5}", "(1, 2]", "\\text{B}"])
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("no box: $4$", "no box: $4$"),
+        ("\\boxed{3}\n\\boxed{4}", "$\\boxed{4}$"),
+        ("\\boxed{3}, \\boxed{4}", "$\\boxed{3}$, $\\boxed{4}$"),
+        ("\\boxed{1} so \\boxed{3} \\text{ or } $\\boxed{4}$.", "$\\boxed{3}$, $\\boxed{4}$"),
+        ("\\boxed{3} \\boxed{ } \\boxed{4", "$\\boxed{3}$"),
+        ("}} \\boxed {\\boxed{\\{1\\}}} {", "$\\boxed {\\boxed{\\{1\\}}}$"),
+        ("\\\\boxed{3}", "\\\\boxed{3}"),
+        ("\\boxed{}", "\\boxed{}"),
+    ],
+)
+def test_the_last_box_counts_with_those_it_is_listed_with(text, kept):
+    assert last_boxes(text) == kept
+
+
+def test_many_boxes_take_no_long_time():
+    start = time.process_time()
+    assert last_boxes("\\boxed{" * 50_000 + "1" + "}" * 50_000).startswith("$\\boxed{\\boxed{")
+    assert last_boxes("\\boxed{1} " * 50_000) == "$\\boxed{1}$"
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("hostile", ["9^{9^{9^{9}}}", "2^{2^{2^{2^{2^{2}}}}}", "(" * 5_000 + "1" + ")" * 5_000])
+def test_a_result_that_takes_for_ever_is_ended(hostile):
+    pytest.importorskip("math_verify")
+    [verdict] = asked(("math", {"response": f"\\boxed{{{hostile}}}", "answer": "3"}, 1.0))
+    assert verdict.passed is None and verdict.note == "not decided within 1 s"
+
+
+KNOWN = ["42", "\\frac{1}{2}", "$x^2$", "text\n#### 7", "\\boxed{5}", "(1, 2]", "\\text{B}", "50\\%", "x < 3"]
+
+
+@pytest.mark.parametrize("answer", KNOWN)
 def test_a_known_answer_equals_itself(answer):
     pytest.importorskip("math_verify")
     assert compare_answers(as_response(answer), answer)["passed"] is True
@@ -83,6 +126,7 @@ def test_a_check_of_kind_regex_has_one_pattern_that_compiles():
         ('{"x": "1"}', "whole", False, "$.x: '1' is not of type 'integer'"),
         ("{}", "whole", False, "$: 'x' is a required property"),
         ("[" * 100_000, "whole", False, "no JSON"),
+        ('{"x": NaN}', "whole", False, "no JSON: NaN is none of its values"),
     ],
 )
 def test_a_response_is_read_as_json_and_held_against_the_schema(text, part, passed, note):

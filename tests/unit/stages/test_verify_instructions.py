@@ -104,6 +104,22 @@ def test_an_argument_that_is_missing_or_of_another_kind_is_told_and_never_drawn(
         CHECKS[name]("text", wrong)
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("length_constraints:number_words", {"num_words": float("inf"), "relation": "at least"}),
+        ("length_constraints:number_words", {"num_words": float("nan"), "relation": "at least"}),
+        ("length_constraints:number_words", {"num_words": 1.5, "relation": "at least"}),
+        ("keywords:existence", {"keywords": ["sea", " "]}),
+        ("startend:end_checker", {"end_phrase": "\n"}),
+        ("language:response_language", {"language": "German"}),
+    ],
+)
+def test_an_argument_that_no_text_could_follow_or_all_would_leaves_no_verdict(name, given):
+    found = follow("the sea", [(name, given)])
+    assert found.strict == found.loose == (None,) and "needs " in found.notes[0]
+
+
 def test_a_letter_is_one_character_and_a_relation_one_of_two():
     with pytest.raises(BadArguments, match="one character"):
         CHECKS["keywords:letter_frequency"]("x", {"letter": "ab", "let_frequency": 1, "let_relation": "at least"})

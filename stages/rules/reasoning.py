@@ -10,8 +10,9 @@ import re
 
 from stages.replies.asking import Unusable
 
-_BLOCK = re.compile(r"\A\s*(?:<think>)?(.*?)</think>", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(r"</?think>", re.IGNORECASE)
+_OPEN, _CLOSE = "<think>", "</think>"
+_CLOSING = re.compile(_CLOSE, re.IGNORECASE)
+_TAG = re.compile("</?think>", re.IGNORECASE)
 
 
 def split_reasoning(reply: str) -> tuple[str | None, str]:
@@ -20,8 +21,10 @@ def split_reasoning(reply: str) -> tuple[str | None, str]:
     Raises:
         Unusable: if a tag is opened and not closed, or comes a second time: which part is which cannot be told.
     """
-    found = _BLOCK.match(reply)
-    reasoning, rest = (found[1].strip(), reply[found.end() :]) if found else ("", reply)
+    found = _CLOSING.search(reply)
+    reasoning, rest = (reply[: found.start()].strip(), reply[found.end() :]) if found else ("", reply)
+    if reasoning[: len(_OPEN)].lower() == _OPEN:
+        reasoning = reasoning[len(_OPEN) :].strip()
     if _TAG.search(reasoning) or _TAG.search(rest):
         raise Unusable("the reply has a <think> tag that does not open and close one block at its beginning")
     return reasoning or None, rest.strip()

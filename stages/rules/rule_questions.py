@@ -43,6 +43,7 @@ class Verdict:
         value: 1 yes, 0 no, -1 not applicable, None if no reply could be read.
         p_yes: probability of yes over yes and no, where the engine tells; None where it does not, or both are 0.
         raw: the last complete reply, None if every one was cut off; or the log-probabilities of the verdicts, as JSON.
+            In the release's layout the one reply, complete or not.
     """
 
     value: int | None
@@ -84,11 +85,13 @@ class RuleQuestions:
         engine, manner = self.ctx.engine("verifier"), self.manner
         if manner.scored:
             return await self._scored(rule)
-        held = manner.layout == "conversation_first" and not manner.free_reply
+        if manner.layout == "release":
+            return await self._released(rule, number)
+        held = not manner.free_reply
         if held and engine.offers(CHOICE):
             return await self._chosen(rule, number)
         as_json = held and not manner.short and engine.offers(JSON_SCHEMA)
-        replies = _Replies(manner.layout)
+        replies = _Replies()
         schema = VERDICT_SCHEMA if as_json else None
         messages = self._messages(rule, "json" if as_json else "marks")
         value = await self._asked(messages, number, replies, schema)
@@ -112,12 +115,23 @@ class RuleQuestions:
     def _seed(self, first: int, attempt: int) -> int:
         return self.ctx.seed(self.row_id, first + attempt)
 
+    async def _released(self, rule: Rule, number: int) -> Verdict:
+        """Ask once and read whatever comes, an empty reply, a refusal or one that was cut off too, as the release."""
+        request = GenRequest(
+            messages=self._messages(rule, "marks"),
+            max_tokens=self.manner.max_tokens,
+            temperature=self.manner.temperature,
+            seed=self._seed(number * ATTEMPTS, 0),
+        )
+        reply = (await self.ctx.engine("verifier").generate(request)).samples[0].text
+        return Verdict(release_verdict(reply), None, reply.encode("utf-8", "replace").decode())
+
     async def _chosen(self, rule: Rule, number: int) -> Verdict:
         request = GenRequest(
             messages=self._messages(rule, "marks"),
             max_tokens=self.manner.max_tokens,
             temperature=self.manner.temperature,
-            seed=self.ctx.seed(self.row_id, number * ATTEMPTS),
+            seed=self._seed(number * ATTEMPTS, 0),
             choices=CHOICES,
         )
         sample = (await self.ctx.engine("verifier").generate(request)).samples[0]
@@ -149,24 +163,23 @@ class RuleQuestions:
 
 @dataclass(slots=True)
 class _Replies:
-    """Reads replies in the manner of a layout and remembers the last."""
+    """Reads replies and remembers the last."""
 
-    layout: Layout
     last: str | None = field(default=None)
 
     def read(self, reply: str) -> int:
         self.last = reply
-        return release_verdict(reply) if self.layout == "release" else parse_verdict(reply)
+        return parse_verdict(reply)
 
 
 def probability_of_yes(logprobs: Sequence[float] | None) -> float | None:
     """Return P(yes) / (P(yes) + P(no)) from the log-probabilities (nats) of `CHOICES`, in their order.
 
-    None where there are none, or where neither has a probability.
+    None where there are none or one is NaN, or where neither has a probability.
     """
     if logprobs is None:
         return None
     yes, no = (logprobs[VERDICTS.index(v)] for v in (YES, NO))
-    if max(yes, no) == -math.inf:
+    if math.isnan(yes + no) or max(yes, no) == -math.inf:
         return None
     return 1.0 / (1.0 + math.exp(no - yes)) if no - yes < 700 else 0.0

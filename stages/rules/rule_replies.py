@@ -68,7 +68,8 @@ def parse_rules(reply: str) -> list[Json]:
 def parse_rule_lines(reply: str) -> list[Json]:
     """Return the entries of a numbered or bulleted list; a reply that only says "none" has no entries.
 
-    One line of introduction may stand before the list; what a small model writes after it is left unread.
+    A line that ends with a colon may stand before the list or a part of it, and an indented line goes on with the
+    entry before it. What a small model writes after the list is left unread.
 
     Raises:
         Unusable: if there is no list.
@@ -76,18 +77,18 @@ def parse_rule_lines(reply: str) -> list[Json]:
     _, text = split_reasoning(reply)
     if _NONE.fullmatch(text):
         return []
-    lines = [line for line in text.splitlines() if line.strip()]
-    if lines and lines[0].rstrip().endswith(":") and not _LINE.fullmatch(lines[0]):
-        lines = lines[1:]
-    entries: list[Json] = []
-    for line in lines:
-        found = _LINE.fullmatch(line.rstrip())
-        if not found:
+    entries: list[str] = []
+    for line in (line.rstrip() for line in text.splitlines() if line.strip()):
+        found = _LINE.fullmatch(line)
+        if found:
+            entries.append(found[1])
+        elif entries and line[0] in " \t":
+            entries[-1] += " " + line.strip()
+        elif not line.rstrip("* ").endswith(":"):
             break
-        entries.append(found[1])
     if not entries:
         raise Unusable("the reply is prose where a list of rules should be")
-    return entries
+    return list(entries)
 
 
 def parse_merged(reply: str, n: int) -> list[Cited]:
@@ -115,7 +116,8 @@ def parse_merged_lines(reply: str, n: int) -> list[Cited]:
         Unusable: if there is no list.
     """
     out = []
-    for line in parse_rule_lines(reply):
+    for entry in parse_rule_lines(reply):
+        line = " ".join(str(entry).split())
         found = _CITED.search(line)
         rule, numbers = (line[: found.start()], re.findall(r"\d+", found[1])) if found else (line, [])
         out.append(Cited(rule, _places([int(i) for i in numbers], n)))

@@ -22,9 +22,9 @@ VERDICTS = (YES, NO, NOT_APPLICABLE)
 """What `CHOICES` mean, in their order."""
 
 _WORDS = {"yes": YES, "no": NO, "n/a": NOT_APPLICABLE, "na": NOT_APPLICABLE, "not applicable": NOT_APPLICABLE}
-_KIND = r"(yes|no|n/?a|not[ _]applicable)"
-_MARKED = re.compile(rf"\[\[\s*{_KIND}\s*\]\]", re.IGNORECASE)
-_BARE = re.compile(rf"[*\s]*{_KIND}[*\s]*[.!]?[*\s]*", re.IGNORECASE)
+_MARKED = re.compile(r"\[\[([^\[\]\n]{1,40})\]\]")
+_AROUND = "*.! \t\r\n"
+"""Marks that may stand around a verdict that is the whole reply."""
 
 VERDICT_SCHEMA: Mapping[str, Json] = {
     "type": "object",
@@ -47,13 +47,15 @@ def parse_verdict(reply: str) -> int:
     if text.startswith("{"):
         value = json_of(text)
         text = str(value["verdict"]) if set(value) == {"verdict"} else ""
-    found = {_WORDS[word.lower().replace("_", " ")] for word in _MARKED.findall(text)}
-    bare = _BARE.fullmatch(text)
-    if bare:
-        found = {_WORDS[bare[1].lower().replace("_", " ")]}
+    words = [_word(marked) for marked in _MARKED.findall(text)] or [_word(text.strip(_AROUND))]
+    found = {_WORDS[word] for word in words if word in _WORDS}
     if len(found) != 1:
         raise Unusable("the reply gives no verdict" if not found else "the reply gives several verdicts that differ")
     return found.pop()
+
+
+def _word(text: str) -> str:
+    return text.strip().lower().replace("_", " ")
 
 
 def release_verdict(reply: str) -> int:

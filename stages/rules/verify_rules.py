@@ -57,7 +57,8 @@ class VerifyRulesConfig(StageConfig):
     """Which list of a JSON file that holds several by name, such as `uf` of the published file."""
     layout: Layout = "conversation_first"
     """`conversation_first` lets an engine with a prefix cache read the conversation once for all rules. `release` is
-    the paper's order, question and reading: yes or no, where only the exact `[[Yes]]` is a yes."""
+    the paper's order, question and reading: yes or no, asked once, where only the exact `[[Yes]]` is a yes and every
+    other reply a no, an empty one and one that was cut off too."""
     short: bool = False
     """Ask in few words, after worked examples: for small models. Capable ones judge better without."""
     free_reply: bool = False
@@ -85,7 +86,7 @@ class VerifyRulesConfig(StageConfig):
     """For asking again after a reply without a verdict; a greedy reply would not change."""
     max_tokens: int = Field(512, ge=1)
     attempts: int = Field(2, ge=1, le=ATTEMPTS)
-    """Requests at most for one rule, each with its own seed."""
+    """Requests at most for one rule, each with its own seed; `layout: release` makes one."""
     base_folder: Annotated[str, ExecutionOnly()] = ""
     """Filled by the planner with the recipe's folder."""
 

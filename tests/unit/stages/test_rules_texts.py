@@ -133,6 +133,11 @@ class TestRuleReplies:
     def test_a_list_of_lines_is_read(self, reply, entries):
         assert parse_rule_lines(reply) == entries
 
+    def test_a_list_in_parts_and_lines_that_go_on_are_read_to_the_end(self):
+        reply = "Form:\n1. Be short,\n   if you can.\n\n**Tone:**\n2. Be kind.\nThat is all.\n3. Be gone."
+        assert parse_rule_lines(reply) == ["Be short, if you can.", "Be kind."]
+        assert parse_merged_lines("1. Be short,\n   if you can. [1, 2]", 2) == [Cited("Be short, if you can.", (0, 1))]
+
     @pytest.mark.parametrize("reply", ["Be short.", "Rules:", "Be short.\n1. Be kind."])
     def test_prose_is_no_list_of_lines(self, reply):
         with pytest.raises(Unusable):
@@ -193,6 +198,21 @@ class TestVerdicts:
     def test_no_verdict_or_several_are_none(self, reply):
         with pytest.raises(Unusable):
             parse_verdict(reply)
+
+    @pytest.mark.parametrize("reply", ["[[Ye\u017f]]", "Ye\u017f", "[[not appl\u0131cable]]", "[[N/\uff21]]"])
+    def test_letters_that_only_look_like_those_of_a_verdict_are_none(self, reply):
+        with pytest.raises(Unusable):
+            parse_verdict(reply)
+
+    @pytest.mark.parametrize("blank", [" ", "\n", "*", ".", "[", "[[ "])
+    def test_a_long_run_of_marks_is_read_in_time(self, blank):
+        run = blank * 50_000
+        with pytest.raises(Unusable):
+            parse_verdict(f"{run}yes{run}x")
+        with pytest.raises(Unusable):
+            parse_merged_lines(f"{run}x", 1)
+        assert parse_merged_lines(f"1. Be{run}kind.", 1)[0].sources == ()
+        assert split_reasoning(f"{run}x") == (None, f"{run}x".strip())
 
     @pytest.mark.parametrize(
         ("reply", "verdict"), [("[[Yes]]", 1), ("[[yes]]", 0), ("Yes", 0), ("", 0), ("[[No]], in part [[Yes]]", 1)]

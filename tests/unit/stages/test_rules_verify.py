@@ -100,6 +100,7 @@ class TestScores:
         assert probability_of_yes([math.log(0.6), math.log(0.2), math.log(0.2)]) == pytest.approx(0.75)
         assert probability_of_yes([-math.inf, -1.0, -2.0]) == 0.0 and probability_of_yes([-1.0, -math.inf, -9]) == 1.0
         assert probability_of_yes([-math.inf, -math.inf, 0.0]) is None and probability_of_yes(None) is None
+        assert probability_of_yes([math.nan, -1.0, -2.0]) is None and probability_of_yes([-1.0, math.nan, -2]) is None
 
 
 class TestVerdicts:
@@ -229,6 +230,27 @@ class TestRequests:
         assert text.index("The rule: ") < text.index("BEGIN USER") < text.index("[[No]]")
         assert "concisely" in text and "counts as kept" in text and "N/A" not in text
         assert row["verdicts"] == [0, 1, 0, 0] and row["rule_fraction"] == 0.25 and len(calls) == 4
+
+    @pytest.mark.parametrize("reply", ["", Sample("so [[Ye", "length"), Sample("", "content_filter"), "\ud800"])
+    def test_the_release_takes_a_reply_that_says_nothing_for_no_and_never_asks_again(self, tmp_path, reply):
+        row, calls = verify(tmp_path, reply, **PAPER)
+        assert row["verdicts"] == [0] * 4 and row["rule_reward"] == -7.5 and len(calls) == 4
+        assert row["rules_unparsable"] == 0 and {c.temperature for c in calls} == {0.0}
+        assert verify(tmp_path, Sample("[[Yes]] and", "length"), **PAPER)[0]["verdicts"] == [1] * 4
+
+    def test_the_golden_vectors_come_out_of_the_whole_stage(self, tmp_path):
+        if not SHARED.is_dir():
+            pytest.skip("needs the golden vectors of the shared data")
+        golden = json.loads((SHARED / "golden_autorule.json").read_text("utf-8"))
+        for g in golden["scaling"]:
+            rules = [f"The response says word {i}." for i in range(g["K"])]
+            replies = ["[[Yes]]"] * g["yes"] + ["[[No]]"] * (g["K"] - g["yes"])
+            row, _ = verify(tmp_path, *replies, rules=rules, **PAPER)
+            assert (row["rule_fraction"], row["rule_reward"]) == (g["fraction"], g["scaled"])
+        parse = golden["release_verifier_parse"]
+        rules = [f"The response says word {i}." for i in range(len(parse))]
+        row, calls = verify(tmp_path, *(p["output"] for p in parse), rules=rules, **PAPER)
+        assert row["verdicts"] == [p["expected"] for p in parse] and len(calls) == len(parse)
 
     def test_brevity_is_asked_for_only_if_the_recipe_says_so(self, tmp_path):
         assert "concisely" not in last_turn(verify(tmp_path)[1][0])

@@ -60,7 +60,7 @@ class ExtractRules(RowStage):
     """Adds `rules` (it may be empty), `rules_refused` with `rules_refused_for`, `rules_source`, `rules_source_cut`.
 
     `rules_refused` holds the entries that are no rules, as written (JSON if they are no text), and `rules_refused_for`
-    why, entry by entry: `not_text`, `empty`, `too_long`, `names_a_response`, `copies_the_pair`, and
+    why, entry by entry: `not_text`, `empty`, `too_long`, `control_token`, `names_a_response`, `copies_the_pair`, and
     `worked_example` for a rule that only repeats the example of the template for small models.
 
     Reject codes:

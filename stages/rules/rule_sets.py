@@ -8,6 +8,7 @@ cannot be read in full ends the run before it starts: a set with a rule less giv
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,17 @@ def load_rules(path: Path, rule_set: str | None = None) -> tuple[Rule, ...]:
     if rule_set is not None and path.suffix != ".json":
         raise PrerequisiteError(f"rule set '{path}' is one list; leave 'rule_set' out")
     records = _json_entries(path, rule_set) if path.suffix == ".json" else _rows(path)
-    found = [_rule(r, f"entry {i} of rule set '{path}'") for i, r in enumerate(records, 1) if _is_kept(r)]
+    placed = [(r, f"entry {i} of rule set '{path}'") for i, r in enumerate(records, 1)]
+    found = [_rule(record, where) for record, where in placed if _is_kept(record, where)]
     if not found:
-        raise PrerequisiteError(f"rule set '{path}' holds no rule to use (rows with 'kept' false are left out)")
-    _refuse_twice([r.rule_id for r in found], f"the id '%s' in rule set '{path}'")
-    _refuse_twice([folded(r.text) for r in found], f"the rule '%s' in rule set '{path}'")
+        none = (
+            f"none of its {len(placed)} rows is 'kept'; loosen the bounds of validate_rules"
+            if placed
+            else "it is empty"
+        )
+        raise PrerequisiteError(f"rule set '{path}' holds no rule to use: {none}, or give another file")
+    _refuse_twice([folded(r.text) for r in found], "rule", path)
+    _refuse_twice([r.rule_id for r in found], "id", path)
     return tuple(found)
 
 
@@ -65,9 +72,9 @@ def _json_entries(path: Path, rule_set: str | None) -> Sequence[Json]:
     except (OSError, ValueError, RecursionError) as e:
         raise PrerequisiteError(f"rule set '{path}' cannot be read as JSON: {e}") from None
     if isinstance(value, dict):
-        names = ", ".join(sorted(value))
+        names = ", ".join(sorted(value)) or "none"
         if rule_set is None or rule_set not in value:
-            raise PrerequisiteError(f"rule set '{path}' holds the lists {names}; set 'rule_set' to one of them")
+            raise PrerequisiteError(f"rule set '{path}' has lists by name ({names}); set 'rule_set' to one of them")
         value = value[rule_set]
     elif rule_set is not None:
         raise PrerequisiteError(f"rule set '{path}' is one list; leave 'rule_set' out")
@@ -86,8 +93,11 @@ def _rows(path: Path) -> Iterable[Json]:
     return read_records(path)
 
 
-def _is_kept(record: Json) -> bool:
-    return not isinstance(record, Mapping) or record.get("kept") is not False
+def _is_kept(record: Json, where: str) -> bool:
+    kept = record.get("kept") if isinstance(record, Mapping) else None
+    if not isinstance(kept, bool | None):
+        raise PrerequisiteError(f"{where} has 'kept' {kept!r}; expected true or false, or leave it out")
+    return kept is not False
 
 
 def _rule(record: Json, where: str) -> Rule:
@@ -98,10 +108,12 @@ def _rule(record: Json, where: str) -> Rule:
         raise PrerequisiteError(f"{where} has no rule; expected a text, or a row with the text 'rule'")
     if not isinstance(rule_id, str | None) or rule_id == "":
         raise PrerequisiteError(f"{where} has a 'rule_id' that is no text; leave it out to have one made")
+    if any("\ud800" <= c <= "\udfff" for c in text + (rule_id or "")):
+        raise PrerequisiteError(f"{where} holds lone surrogates, which are no text; mend or remove it")
     return Rule(rule_id or rule_id_of(text), " ".join(text.split()))
 
 
-def _refuse_twice(values: Sequence[str], what: str) -> None:
-    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
-    if twice is not None:
-        raise PrerequisiteError(f"{what % twice} stands there twice; remove one")
+def _refuse_twice(values: Sequence[str], what: str, path: Path) -> None:
+    twice = [value for value, times in Counter(values).items() if times > 1]
+    if twice:
+        raise PrerequisiteError(f"the {what} '{twice[0]}' stands twice in rule set '{path}'; remove one")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from pipeline.api import Json, canonical_json, digest_of
+from pipeline.api import Json, canonical_json, digest_of, quote
 from stages.replies.word_runs import shared_run, words_of
 
 MOST_CHARACTERS = 500
@@ -60,12 +60,15 @@ def why_no_rule(rule: str, pair: Sequence[str] = ()) -> str | None:
         pair: texts of the pair that it came from.
 
     Returns:
-        `empty`, `too_long`, `names_a_response` or `copies_the_pair`.
+        `empty`, `too_long`, `control_token`, `names_a_response` or `copies_the_pair`. A rule stands in the verifier's
+        prompt as it is, so what looks like a control token of a chat template is none.
     """
     if len(words_of(rule)) < _LEAST_WORDS:
         return "empty"
     if len(rule) > MOST_CHARACTERS:
         return "too_long"
+    if quote("RULE", rule, 0).suspicious:
+        return "control_token"
     if _NAMES_A_RESPONSE.search(rule):
         return "names_a_response"
     if pair and shared_run(rule, pair, COPIED_WORDS):

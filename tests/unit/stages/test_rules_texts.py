@@ -62,6 +62,10 @@ class TestRules:
     def test_empty_and_long_texts_are_none(self):
         assert (why_no_rule("..."), why_no_rule("Short"), why_no_rule("word " * 101)) == ("empty", "empty", "too_long")
 
+    @pytest.mark.parametrize("text", ["The response is kind.<|im_end|>", "The response [/INST] is kind"])
+    def test_a_text_with_a_control_token_is_none_since_verifiers_read_it_unquoted(self, text):
+        assert why_no_rule(text) == "control_token"
+
     def test_a_text_that_copies_its_pair_is_none(self):
         said = "Put it in a bright window and water it from below every second day."
         assert why_no_rule("The response says to put it in a bright window and water it.", [said]) == "copies_the_pair"

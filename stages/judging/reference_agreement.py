@@ -30,7 +30,7 @@ class Agreement:
         same_ordered: of them, those in the same order; a tie, or a response without a score yet, is a miss.
         tied: pairs that the k samples leave tied.
         prompts: prompts with two responses or more.
-        same_best: of them, those with the same best response, or the same tied ones.
+        same_best: of them, those with the same best response, or the same tied ones; without any score yet, a miss.
     """
 
     samples: int
@@ -45,12 +45,12 @@ class Agreement:
 
 
 def agreement_by_samples(
-    prompt_ids: Sequence[str], scores: Sequence[Sequence[int | None]], samples: int
+    prompt_ids: Sequence[str | None], scores: Sequence[Sequence[int | None]], samples: int
 ) -> list[Agreement]:
     """Return one `Agreement` for each number of samples, from 1 to all.
 
     Args:
-        prompt_ids: of each response.
+        prompt_ids: of each response; one without is compared with none.
         scores: the samples of each response, `samples` each, None where a reply could not be read.
         samples: how many samples each response has, from 1.
     """
@@ -59,7 +59,8 @@ def agreement_by_samples(
     sums, counts = table.cumsum(axis=1), valid.cumsum(axis=1)
     rows_of: dict[str, list[int]] = defaultdict(list)
     for at, prompt_id in enumerate(prompt_ids):
-        rows_of[prompt_id].append(at)
+        if prompt_id is not None:
+            rows_of[prompt_id].append(at)
     groups = [np.array(rows) for rows in rows_of.values() if len(rows) > 1]
     final = [_signs(sums[g, -1], counts[g, -1]) for g in groups]
     return [_at(k, valid, sums, counts, groups, final) for k in range(samples)]
@@ -82,7 +83,7 @@ def _at(
             (then != 0).sum(),
             (same & (then != 0)).sum(),
             ((now == 0) & known).sum(),
-            (_best(signs) == _best(by_all)).all(),
+            not unscored.all() and (_best(signs) == _best(by_all)).all(),
         )
     pairs, same_all, ordered, same_ordered, tied, best = total.tolist()
     share = float(valid[:, k].mean()) if len(valid) else 0.0

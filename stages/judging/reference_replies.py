@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.replies.asking import Unusable
-from stages.replies.fences import json_of, unfenced
+from stages.judging.reply_objects import reply_object
 
 SCORES = ("1", "2", "3", "4", "5")
 SCORE_SCHEMA: dict[str, Any] = {
@@ -17,10 +16,9 @@ SCORE_SCHEMA: dict[str, Any] = {
 
 
 def parse_json_score(reply: str) -> int | None:
-    """Return the whole number from 1 to 5 under `score` of a JSON object, else None."""
+    """Return the whole number from 1 to 5 under `score` of a JSON object, else None; so too if it is given twice."""
     try:
-        value = json_of(unfenced(reply))
-    except Unusable:
+        score = (reply_object(reply) or {}).get("score")
+    except ValueError:  # two values, or a number too long to be one
         return None
-    score = value.get("score") if isinstance(value, dict) else None
     return score if type(score) is int and 1 <= score <= 5 else None

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+import pyarrow as pa
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.api import (
     CHAT,
@@ -22,6 +23,7 @@ from pipeline.api import (
     MESSAGES,
     BoundEngine,
     GenRequest,
+    Maker,
     Message,
     Reject,
     ReportTable,
@@ -80,6 +82,13 @@ class ScoreReferenceConfig(StageConfig):
             raise ValueError("at temperature 0 every reply is the same; set samples: 1 and attempts: 1, or raise it")
         return self
 
+    @field_validator("reference_column")
+    @classmethod
+    def _reference_is_another_column(cls, name: str) -> str:
+        if name in ScoreReference.inputs.names:
+            raise ValueError(f"the column '{name}' is what is scored; name the one that holds the document")
+        return name
+
 
 class ScoreReference(RowStage):
     """Adds the samples of the judge and their mean.
@@ -92,6 +101,7 @@ class ScoreReference(RowStage):
 
     Reject codes:
         reference.missing: the reference is null or white space.
+        reference.no_prompt: the prompt is null or holds no turn.
         reference.no_response: the response is null or white space.
         reference.too_few_valid: fewer than half of the samples could be read; they are kept with the reject.
     """
@@ -100,6 +110,7 @@ class ScoreReference(RowStage):
     version: ClassVar[int] = 1
     config_type: ClassVar[type[StageConfig]] = ScoreReferenceConfig
 
+    inputs = columns(prompt_id=str, prompt=MESSAGES, response=str)
     outputs = columns(
         reference_scores=list[int],
         reference_raw=list[str],
@@ -121,14 +132,29 @@ class ScoreReference(RowStage):
     def __init__(self, config: ScoreReferenceConfig) -> None:
         """Read the reference from the column that the config names."""
         super().__init__(config)
-        read: dict[str, Any] = {config.reference_column: str}
-        self.inputs = columns(prompt_id=str, prompt=MESSAGES, response=str, **read)
+        self.inputs = pa.schema([*type(self).inputs, (config.reference_column, pa.string())])
+
+    def check_makers(self, makers: Mapping[str, Maker]) -> None:
+        """Refuse a reference that a stage upstream withholds, before any response is sampled.
+
+        Raises:
+            ValueError: with what to change.
+        """
+        maker = makers.get(self.config.reference_column)
+        if maker is not None and maker.options.get("reference") == "hash":
+            raise ValueError(
+                f"stage '{maker.stage_id}' leaves only a hash of the document, so there is no text to score by; set "
+                "reference: text there, and keep the text out of what is published: leave it out of the columns that "
+                "select_pairs takes along"
+            )
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask for the samples of one response."""
         reference, response = row[self.config.reference_column] or "", row["response"] or ""
         if not reference.strip():
             raise RowError("reference.missing", f"the column '{self.config.reference_column}' is null or white space")
+        if not row["prompt"]:
+            raise RowError("reference.no_prompt", "the column 'prompt' is null or holds no turn")
         if not response.strip():
             raise RowError("reference.no_response", "the response is null or white space")
         judge = ctx.engine("judge")
@@ -148,12 +174,14 @@ class ScoreReference(RowStage):
         valid, least = scored["valid_n"], -(-self.config.samples // 2)
         if valid < least:
             message = f"{valid} of {self.config.samples} samples could be read; at least {least} are needed"
+            if ended := sum(d.ended == "length" for d in draws):
+                message += f"; {ended} were cut off at max_tokens {self.config.max_tokens}"
             return [Reject(scored, "reference.too_few_valid", message)]
         return [scored]
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
         """Return how soon the order of responses settles with more samples, and how the scores fell."""
-        prompt_ids: list[str] = []
+        prompt_ids: list[str | None] = []
         scores: list[list[int | None]] = []
         copied = cut = 0
         for batch in books.rows(["prompt_id", "reference_scores", "copied", "reference_cut"]):
@@ -196,7 +224,7 @@ class ScoreReference(RowStage):
 
     async def _samples(self, asked: _Asked, judge: BoundEngine, row_id: str, ctx: StageContext) -> list[_Draw]:
         """Return N draws; those that cannot be read are asked for again, all together, with another seed."""
-        config, draws = self.config, [_Draw(None, None)] * self.config.samples
+        config, draws = self.config, [_Draw(None, None, None)] * self.config.samples
         for attempt in range(config.attempts):
             open_places = [i for i, draw in enumerate(draws) if draw.score is None]
             if not open_places:
@@ -233,6 +261,7 @@ class _Asked:
 class _Draw:
     score: int | None
     raw: str | None
+    ended: str | None
 
 
 def summary(scores: Sequence[int | None]) -> Row:
@@ -281,4 +310,4 @@ def _share(part: int, whole: int) -> float | None:
 
 def _read(sample: Sample, parse: Callable[[str], int | None]) -> _Draw:
     text = sample.text.encode("utf-8", "replace").decode("utf-8")  # no file holds lone surrogates
-    return _Draw(parse(text) if sample.finish_reason == "stop" else None, text)
+    return _Draw(parse(text) if sample.finish_reason == "stop" else None, text, sample.finish_reason)

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from stages.replies.word_runs import shared_run, words_of
 from stages.synthesis.mentions import mention_of_source
@@ -143,18 +144,36 @@ def test_the_report_tells_how_the_verdicts_fell_and_how_settled_the_judge_is(fin
     assert "Verdicts on queries" in shown and "Agreement of the first samples with all" in shown
 
 
-def test_documents_that_must_not_be_published_end_at_the_filter(tmp_path):
+def test_without_its_reference_a_pair_holds_nothing_of_a_document(finished):
+    folder, _ = finished
+    texts = [r["text"] for r in rows(folder, "documents")]
+    for pair in rows(folder, "pairs"):
+        assert pair.pop("reference") in texts
+        assert not any(shared_run(str(value), texts, 8) for value in pair.values())
+
+
+def test_a_hash_in_place_of_the_document_is_refused_before_anything_is_asked(tmp_path):
     copy_recipe(tmp_path)
     with Server(reply) as server:
         done = prefmill(tmp_path, *command(tmp_path, server, "--set", "stages.good_queries.with.reference=hash"))
-    assert done.returncode in (0, 6), done.stdout + done.stderr
+    assert done.returncode == 2 and "stage 'good_queries' leaves only a hash of the document" in done.stderr
+    assert not server.seen and not (tmp_path / "runs").exists()
+
+
+def test_without_scores_documents_that_must_not_be_published_end_at_the_filter(tmp_path):
+    copy_recipe(tmp_path)
+    recipe = YAML(typ="safe").load((tmp_path / "recipe.yaml").read_text("utf-8"))
+    recipe["stages"] = [s for s in recipe["stages"] if s["id"] not in ("scores", "pairs")]
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    with Server(reply) as server:
+        done = prefmill(tmp_path, *command(tmp_path, server, "--set", "stages.good_queries.with.reference=hash"))
+    assert done.returncode in (0, 6), done.stderr
     texts = [r["text"] for r in rows(tmp_path, "documents")]
     responses = rows(tmp_path, "responses")
     assert responses and all(r["document_sha256"] and r["reference"] is None for r in responses)
     for stage in ("good_queries", "responses"):
         for row in rows(tmp_path, stage):
             assert not any(shared_run(str(v), texts, 8) for v in row.values() if isinstance(v, str))
-    assert {r["code"] for r in rejects(tmp_path, "scores")} == {"reference.missing"} and not rows(tmp_path, "pairs")
 
 
 def test_a_limit_takes_the_first_documents(tmp_path):

@@ -107,6 +107,8 @@ def test_the_vectors_of_prometheus_eval_are_all_met():
         ('{"feedback": "none"}', None),
         ("[4]", None),
         ('{"score": 4', None),
+        ('{"score": 1, "score": 5}', None),
+        (f'{{"score": {"1" * 5000}}}', None),
         ("[RESULT] 4", None),
     ],
 )

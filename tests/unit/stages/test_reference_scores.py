@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pipeline.api import CHAT, CHOICE, GenResult, Reject, Sample
+from pipeline.api import CHAT, CHOICE, GenResult, Maker, Reject, Sample
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
 from pipeline.testing import process_row, process_table, raises_row_error
 from stages.judging.score_reference import ScoreReference, ScoreReferenceConfig, summary
@@ -92,16 +92,23 @@ def test_fewer_than_half_readable_samples_are_a_reject_that_keeps_them():
     assert Judge(["5", "4", "no"]).score(samples=3, attempts=1)["valid_n"] == 2
 
 
+def test_a_reject_tells_how_many_samples_were_cut_off():
+    reject = Judge(["5", Sample("It", "length"), Sample("It", "length"), "no"]).score(attempts=1, max_tokens=9)
+    assert reject.message.endswith("at least 2 are needed; 2 were cut off at max_tokens 9")
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
         ({"reference": None}, "reference.missing"),
         ({"reference": " \n"}, "reference.missing"),
+        ({"prompt": None}, "reference.no_prompt"),
+        ({"prompt": []}, "reference.no_prompt"),
         ({"response": None}, "reference.no_response"),
         ({"response": " "}, "reference.no_response"),
     ],
 )
-def test_without_reference_or_response_nothing_is_asked(change, code):
+def test_without_reference_prompt_or_response_nothing_is_asked(change, code):
     judge = Judge()
     raises_row_error(code, lambda: judge.score(ROW | change))
     assert not judge.requests
@@ -197,6 +204,21 @@ def test_at_temperature_0_more_than_one_sample_is_refused():
     with pytest.raises(ValidationError, match="every reply is the same"):
         ScoreReferenceConfig(temperature=0)
     assert ScoreReferenceConfig(temperature=0, samples=1, attempts=1).samples == 1
+
+
+@pytest.mark.parametrize("name", ["prompt", "prompt_id", "response"])
+def test_what_is_scored_is_no_reference(name):
+    with pytest.raises(ValidationError, match="name the one that holds the document"):
+        ScoreReferenceConfig(reference_column=name)
+
+
+@pytest.mark.parametrize("column", ["reference", "text"])
+def test_a_reference_that_is_withheld_upstream_is_refused(column):
+    stage = ScoreReference(ScoreReferenceConfig(reference_column=column))
+    kept, withheld = (Maker("kept", "filter_queries", {"reference": r}, {}) for r in ("text", "hash"))
+    stage.check_makers({column: kept, "prompt": withheld})
+    with pytest.raises(ValueError, match="stage 'kept' leaves only a hash of the document"):
+        stage.check_makers({column: withheld})
 
 
 GROUPS = [
@@ -310,6 +332,13 @@ class TestReport:
         agreement, scores = self.tables(rows)
         assert agreement.rows[0] == (1, 1.0, None, None, None, None)
         assert dict(scores.rows)["responses with a part of the reference only"] == 1
+
+    def test_responses_without_a_prompt_id_are_not_compared(self):
+        rows = [
+            {"prompt_id": None, "reference_scores": s, "copied": False, "reference_cut": False}
+            for s in ([1, 1], [5, 5])
+        ]
+        assert self.tables(rows)[0].rows[0][2:] == (None, None, None, None)
 
     def test_a_stage_without_rows_has_nothing_to_say(self):
         assert self.tables([]) == ()

@@ -7,12 +7,13 @@ that a missing block can never be taken for a bad response. The forms are ours, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from stages.replies.fences import json_of, unfenced
+from stages.judging.reply_objects import reply_object
+from stages.replies.fences import unfenced
 
 RATINGS_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -56,8 +57,10 @@ def parse_ratings(reply: str, count: int) -> list[Rating | None]:
     Raises:
         ValueError: if the reply is no such list, or rates a response that was not shown.
     """
-    text = unfenced(reply)
-    found = _of_json(text) if text.startswith("{") else _of_lines(text, count)
+    text, value = unfenced(reply), reply_object(reply)
+    if value is None and text.startswith("{"):
+        raise ValueError("the reply starts like a JSON object but is none")
+    found = _of_lines(text, count) if value is None else _of_json(value)
     out: list[Rating | None] = [None] * count
     for number in {number for number, _ in found}:
         if not 1 <= number <= count:
@@ -98,8 +101,7 @@ def _of_block(lines: Sequence[str]) -> Rating | None:
     return Rating(int(found[1]) if found[1] else None, _RATIONALE.sub("", rest, count=1).strip() or None)
 
 
-def _of_json(text: str) -> list[tuple[int, Rating | None]]:
-    value = json_of(text)
+def _of_json(value: Mapping[str, Any]) -> list[tuple[int, Rating | None]]:
     entries = value.get("ratings")
     if not isinstance(entries, list) or not all(_is_numbered(e) for e in entries):
         raise ValueError("'ratings' is no list of objects with a whole number 'response'")

@@ -80,6 +80,7 @@ class RateAspects(RowStage):
     `shown_at`): one text, or with `together: false` one for each response.
 
     Reject codes:
+        aspects.no_prompt: the prompt is null or holds no turn.
         aspects.bad_group: there are no responses, their ids are not distinct or not as many, or one has no text.
         aspects.no_ratings: no response got a rating; what the judge replied is kept with the reject.
     """
@@ -117,13 +118,16 @@ class RateAspects(RowStage):
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask about one prompt's responses, one aspect after the other."""
+        if not row["prompt"]:
+            raise RowError("aspects.no_prompt", "the column 'prompt' is null or holds no turn")
         group = _group_of(row, ctx.seed(row["id"], _ORDER))
         shown = self._shown(row, group, ctx)
         rated = {aspect: await self._rated(k, aspect, shown, row, ctx) for k, aspect in enumerate(self.config.aspects)}
         out: Row = {**row, "aspects_judge": ctx.engine("judge").model, "aspects_cut": shown.cut, "shown_at": group.at}
         by_aspect: list[list[int | None]] = []
         missing = [0] * len(group.at)
-        for aspect, (ratings, raws) in rated.items():
+        for aspect, replies in rated.items():
+            ratings, raws = [r for reply in replies for r in reply.ratings], [reply.raw for reply in replies]
             own = [ratings[place - 1] for place in group.at]
             missing = [m + (r is None) for m, r in zip(missing, own, strict=True)]
             by_aspect.append([r.score if r else None for r in own])
@@ -133,6 +137,8 @@ class RateAspects(RowStage):
         out |= {"aspect_mean": [mean_rating(s) for s in zip(*by_aspect, strict=True)], "missing_ratings": missing}
         if all(mean is None for mean in out["aspect_mean"]):
             message = f"{sum(missing)} of {len(by_aspect) * len(missing)} ratings could not be read, the others are N/A"
+            problems = sorted({reply.problem for replies in rated.values() for reply in replies if reply.problem})
+            message += "".join(f"; {problem}" for problem in problems[:1])
             return [Reject(out, "aspects.no_ratings", message)]
         return [out]
 
@@ -169,18 +175,13 @@ class RateAspects(RowStage):
         cut = conversation.cut or any(r.cut for r in responses)
         return _Shown(conversation.text, tuple(r.text for r in responses), cut)
 
-    async def _rated(
-        self, number: int, aspect: str, shown: _Shown, row: Row, ctx: StageContext
-    ) -> tuple[list[Rating | None], list[str | None]]:
-        """Return the ratings of one aspect in the order shown, and the replies they were read from."""
+    async def _rated(self, number: int, aspect: str, shown: _Shown, row: Row, ctx: StageContext) -> list[_MostComplete]:
+        """Return the replies about one aspect; together they rate the responses in the order shown."""
         parts = [shown.responses] if self.config.together else [(text,) for text in shown.responses]
-        ratings: list[Rating | None] = []
-        raws: list[str | None] = []
-        for k, part in enumerate(parts):
-            best = await self._asked(number * _MOST_RESPONSES + k, aspect, shown.conversation, part, row["id"], ctx)
-            ratings += best.ratings
-            raws.append(best.raw)
-        return ratings, raws
+        return [
+            await self._asked(number * _MOST_RESPONSES + k, aspect, shown.conversation, part, row["id"], ctx)
+            for k, part in enumerate(parts)
+        ]
 
     async def _asked(
         self, number: int, aspect: str, conversation: str, part: Sequence[str], row_id: str, ctx: StageContext
@@ -197,6 +198,7 @@ class RateAspects(RowStage):
         except RowError as e:
             if not e.code.startswith("aspects."):
                 raise
+            best.problem = e.message
         return best
 
 
@@ -206,6 +208,7 @@ class _MostComplete:
     def __init__(self, count: int) -> None:
         self.ratings: list[Rating | None] = [None] * count
         self.raw: str | None = None
+        self.problem: str | None = None
 
     def take(self, reply: str) -> None:
         """Read a reply; refuse it, so that the judge is asked again, if a rating is missing."""
@@ -238,7 +241,8 @@ def _group_of(row: Row, seed: int) -> _Group:
     """Order a prompt's responses by their ids and the seed alone, whatever the order in the row."""
     ids, texts = row["response_ids"] or [], row["responses"] or []
     if not ids or None in ids or len(set(ids)) < len(ids) or len(ids) > _MOST_RESPONSES:
-        raise RowError("aspects.bad_group", f"{len(ids)} response ids, {len(set(ids))} of them distinct")
+        least = f"expected 1 to {_MOST_RESPONSES:,} ids, all distinct and none null"
+        raise RowError("aspects.bad_group", f"{len(ids)} response ids, {len(set(ids))} of them distinct; {least}")
     if len(texts) != len(ids) or not all((text or "").strip() for text in texts):
         raise RowError("aspects.bad_group", f"{len(ids)} response ids, {len(texts)} responses, or one without text")
     order = sorted(zip(ids, texts, strict=True), key=lambda r: (derive_seed(seed, r[0]), r[0]))

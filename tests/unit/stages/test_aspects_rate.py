@@ -162,16 +162,27 @@ def test_an_always_first_judge_follows_the_order_shown_and_not_the_row():
     assert [m == 5.0 for m in rated["aspect_mean"]] == [place == 1 for place in rated["shown_at"]]
 
 
-@given(
-    order=st.permutations("abc"), ratings=st.lists(st.integers(1, 5), min_size=3, max_size=3), key=st.text(max_size=3)
-)
-@settings(max_examples=25, deadline=None)
-def test_the_order_of_the_row_changes_no_rating(order, ratings, key):
-    def by_place(request, draw):
-        return blocks(ratings)
+IDS = st.lists(st.text(max_size=3), min_size=2, max_size=5, unique=True)
 
-    one, other = (rate(group(ids, id=key), by_place, aspects=("honesty",)) for ids in ("abc", order))
-    assert dict(zip("abc", one["honesty"], strict=True)) == dict(zip(order, other["honesty"], strict=True))
+
+@given(ids=IDS, data=st.data(), key=st.text(max_size=3), together=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_the_row_changes_no_rating(ids, data, key, together):
+    texts = dict(zip(ids, data.draw(st.lists(st.sampled_from("xyz"), min_size=5, max_size=5)), strict=False))
+    order = data.draw(st.permutations(ids))
+    given_by = data.draw(st.lists(st.sampled_from([1, 2, 3, 4, 5, "N/A"]), min_size=len(ids), max_size=len(ids)))
+    given_by[0] = 3
+
+    def by_place(request, draw):
+        return blocks(given_by[: len(shown(request))])
+
+    def by_id(ids):
+        row = group("a", id=key) | {"response_ids": ids, "responses": [texts[i] for i in ids]}
+        rated = rate(row, by_place, aspects=("honesty",), together=together)
+        lists = ("honesty", "honesty_rationale", "missing_ratings", "shown_at", "aspect_mean")
+        return {i: [rated[name][k] for name in lists] for k, i in enumerate(ids)}
+
+    assert by_id(ids) == by_id(order)
 
 
 class Replies(ScriptedEngine):
@@ -204,6 +215,7 @@ def test_if_none_rates_all_the_one_that_rates_most_is_taken():
 def test_a_reply_that_was_cut_off_is_not_read():
     reject = Replies(blocks([4, 4, 4]) + " word" * 40).rate(max_tokens=30)
     assert isinstance(reject, Reject) and reject.row["honesty_raw"] is None
+    assert "cut off at 30 tokens" in reject.message
 
 
 def test_without_any_rating_the_row_is_a_reject_that_keeps_the_replies():
@@ -234,6 +246,11 @@ def test_an_engine_that_refuses_a_request_for_good_rejects_the_row():
 )
 def test_a_group_that_does_not_fit_together_is_not_asked_about(change):
     raises_row_error("aspects.bad_group", lambda: rate(group(**change)))
+
+
+@pytest.mark.parametrize("prompt", [None, []])
+def test_a_group_without_a_prompt_is_not_asked_about(prompt):
+    raises_row_error("aspects.no_prompt", lambda: rate(group(prompt=prompt)))
 
 
 def test_json_is_asked_for_where_the_engine_can():

@@ -85,6 +85,15 @@ def test_a_rating_in_json_is_a_whole_number_from_1_to_5_or_n_a(rating):
     assert parse_ratings(in_json(entry(1, rating)), 1) == [None]
 
 
+def test_a_rating_given_twice_in_one_entry_spoils_the_reply():
+    with pytest.raises(ValueError, match="'rating' twice"):
+        parse_ratings('{"ratings": [{"response": 1, "rating": 1, "rating": 5}]}', 1)
+
+
+def test_json_in_its_only_fence_is_read():
+    assert parse_ratings(f"Here it is:\n```json\n{in_json(entry(1, 3))}\n```", 1) == [Rating(3, "Why.")]
+
+
 @pytest.mark.parametrize(
     ("ratings", "mean"),
     [([5, None, 5, 5], 5.0), ([3, 4, 4, 5], 4.0), ([4, None, 4, 3], 11 / 3), ([None], None), ([1], 1.0)],

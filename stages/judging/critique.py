@@ -68,6 +68,7 @@ class Critique(RowStage):
     judgment put in front of its last turn; null for a positive row. `critique_raw` is the reply as it came.
 
     Reject codes:
+        critique.no_prompt: the prompt is null or holds no turn.
         critique.no_response: the response is null or white space.
         critique.unparsable: the last reply holds no judgment, or one that contradicts itself.
         critique.refusal: the last reply declines, or was stopped by a content filter.
@@ -97,10 +98,12 @@ class Critique(RowStage):
         """Read the column that the report counts by, if there is one."""
         super().__init__(config)
         named: dict[str, Any] = {config.subset_column: str} if config.subset_column else {}
-        self.inputs = columns(prompt=MESSAGES, response=str, **named)
+        self.inputs = columns(**(named | {"prompt": MESSAGES, "response": str}))
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Ask for the faults of one response."""
+        if not row["prompt"]:
+            raise RowError("critique.no_prompt", "the column 'prompt' is null or holds no turn")
         if not (row["response"] or "").strip():
             raise RowError("critique.no_response", "the response is null or white space")
         config, judge, seed = self.config, ctx.engine("judge"), ctx.seed(row["id"], _QUOTING)

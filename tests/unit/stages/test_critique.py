@@ -91,10 +91,18 @@ def test_without_a_judgment_the_row_is_a_reject_and_never_positive(reply, code):
     raises_row_error(code, lambda: Judge(reply, reply).judge(attempts=2))
 
 
-@pytest.mark.parametrize("response", [None, " \n"])
-def test_a_response_without_text_is_not_asked_about(response):
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"response": None}, "critique.no_response"),
+        ({"response": " \n"}, "critique.no_response"),
+        ({"prompt": None}, "critique.no_prompt"),
+        ({"prompt": []}, "critique.no_prompt"),
+    ],
+)
+def test_without_prompt_or_response_nothing_is_asked(change, code):
     judge = Judge()
-    raises_row_error("critique.no_response", lambda: judge.judge(ROW | {"response": response}))
+    raises_row_error(code, lambda: judge.judge(ROW | change))
     assert not judge.requests
 
 
@@ -139,3 +147,4 @@ class TestReport:
 
 def test_the_subset_column_is_an_input():
     assert "topic" in Critique(CritiqueConfig(subset_column="topic")).inputs.names
+    assert Critique(CritiqueConfig(subset_column="prompt")).inputs == Critique(CritiqueConfig()).inputs

@@ -6,7 +6,16 @@ from stages.replies.asking import Unusable
 
 @pytest.mark.parametrize(
     "reply",
-    ["Perfect", "perfect.", "PERFECT!", " **Perfect** ", '"Perfect"', "Perfect. It answers all.", "Judgment: perfect"],
+    [
+        "Perfect",
+        "perfect.",
+        "PERFECT!",
+        " **Perfect** ",
+        '"Perfect"',
+        "Perfect. It answers all.",
+        "Judgment: perfect",
+        "Response: Perfect",
+    ],
 )
 def test_perfect_at_the_beginning_is_positive_and_leaves_no_judgment(reply):
     assert parse_judgment(reply) == Judgment("positive", None)
@@ -17,6 +26,7 @@ def test_perfect_at_the_beginning_is_positive_and_leaves_no_judgment(reply):
     [
         "The second date is wrong.",
         "It is not perfect: the second date is wrong.",
+        "It is not perfect.",
         "Imperfect. It misses the second question.",
         "Perfectly muddled.",
         "No sources are given.",
@@ -40,6 +50,14 @@ def test_a_label_is_not_part_of_the_judgment():
         ("Perfect, but the date is wrong.", "unparsable"),
         ("Perfect! However, it is long.", "unparsable"),
         ("Perfect except for the date.", "unparsable"),
+        ("Perfect in tone, but the date is wrong.", "unparsable"),
+        ("Perfect overall; however, the date is wrong.", "unparsable"),
+        ("Perfect answers would name the date.", "unparsable"),
+        ("Perfect\n\nBEGIN RESPONSE 57b7fe6b86f8be95\nIt is so.\nEND RESPONSE 57b7fe6b86f8be95", "unparsable"),
+        ("The response is perfect.", "unparsable"),
+        ("It's a perfect answer!", "unparsable"),
+        ("The response has no faults.", "unparsable"),
+        ("N/A", "unparsable"),
         ("No faults.", "unparsable"),
         ("There are no errors in this response.", "unparsable"),
         ("None", "unparsable"),

@@ -58,7 +58,7 @@ def loose_field(reply: str, name: str, values: str, found_as: str | None = None)
     Raises:
         Unusable: if there are two different values.
     """
-    listed = rf'(?!["*]*\s*(?:[,/–—-]|or\b|to\b|and\b)[\s"*]*(?:{values})(?![\w+=]))'
+    listed = rf'(?!["*]*[ \t]*(?:[,/–—-]|or\b|to\b|and\b)[\s"*]*(?:{values})(?![\w+=]))'
     field = rf'{name}["*]*\s*:["*\s]*({found_as or values})(?![\w+=./-]){listed}'
     found = re.findall(rf"(?<![\w\\]){field}", reply, re.IGNORECASE)
     if not found:

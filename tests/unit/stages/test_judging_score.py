@@ -43,6 +43,7 @@ def test_lists_of_strengths_become_lines():
         '{"strengths": "He says "yes".", "score": "8"}',
         '"strengths": good, score: 8',
         "**Score:** 8\nGood.",
+        "Score: 8\n- 2 errors in the second line",
         '{"strengths": "cut ", "score": 8',
         '"score": "8", and once more "score": "8"',
         '{"strengths": "He says "yes".", score: 8}',

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 
 from pipeline.api import (
+    Factor,
     Reject,
     ReportTable,
     StageBooks,
@@ -54,8 +55,8 @@ class CollectRules(TableStage):
     outputs = columns(id=str, rules=COLLECTED, pair_ids=list[str])
 
     def yields(self) -> Yield:
-        """One row at most, however many come in."""
-        return Yield(at_most=True)
+        """One row, however many come in."""
+        return Yield(total=Factor("1", 1))
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Join equal rules of all rows."""

@@ -124,7 +124,7 @@ class ValidateRules(TableStage):
 
     def yields(self) -> Yield:
         """One row for each rule, however many responses come in."""
-        return Yield((Factor("K"),), at_most=True)
+        return Yield(total=Factor("K"))
 
     def process_table(self, table: pa.Table, ctx: StageContext) -> TableResult:
         """Compare verdicts with labels."""

@@ -36,6 +36,8 @@ from pipeline.api import (
 )
 from stages.annotation.reward_report import reward_table
 
+_TAKEN = ("id", "prompt_id", "prompt", "response")
+
 
 class ScoreRewardConfig(StageConfig):
     """Options of `score_reward`."""
@@ -55,6 +57,8 @@ class ScoreRewardConfig(StageConfig):
 
     @model_validator(mode="after")
     def _one_way_to_a_reward(self) -> Self:
+        if self.column in _TAKEN:
+            raise ValueError(f"column: '{self.column}' would be replaced by the reward; take another name")
         if self.label_index is not None and self.weights is not None:
             raise ValueError("label_index and weights exclude each other; a weight of 1 and zeros picks one number too")
         if self.weights is not None and not (self.weights and all(map(math.isfinite, self.weights))):
@@ -68,7 +72,7 @@ class ScoreReward(RowStage):
     `<column>_heads` (the model's numbers in its own order) is enough to compute the reward anew with other weights.
 
     Reject codes:
-        reward.nonfinite: the model gave NaN or an infinity.
+        reward.nonfinite: the model gave NaN or an infinity, or its numbers are too large for a sum.
         reward.no_response: the response is null.
         reward.empty_prompt: without its system turns the prompt has no turn left.
     """
@@ -98,6 +102,8 @@ class ScoreReward(RowStage):
         if not all(math.isfinite(v) for v in heads):
             raise RowError("reward.nonfinite", f"'{engine.model}' gave {list(heads)[:4]}; expected finite numbers")
         reward = reward_of(heads, self.config.label_index, self.config.weights)
+        if not math.isfinite(reward):
+            raise RowError("reward.nonfinite", f"the weighted sum of {list(heads)[:4]} is no finite number")
         return [{**row, at: reward, f"{at}_heads": list(heads), f"{at}_model": engine.model}]
 
     def _turns(self, row: Row) -> tuple[Message, ...]:
@@ -136,11 +142,16 @@ def reward_of(heads: Sequence[float], label_index: int | None, weights: Sequence
 
     Raises:
         EngineError: the options do not fit what the model gives, which no other row would change.
+
+    NaN if the weighted sum is too large for a number.
     """
     if weights is not None:
         if len(weights) != len(heads):
             raise EngineError(f"weights has {len(weights)} numbers, but the reward model gives {len(heads)}")
-        return math.fsum(w * v for w, v in zip(weights, heads, strict=True))
+        try:
+            return math.fsum(w * v for w, v in zip(weights, heads, strict=True))
+        except (OverflowError, ValueError):  # an infinity on the way, or one less another
+            return math.nan
     if label_index is None and len(heads) != 1:
         raise EngineError(f"the reward model gives {len(heads)} numbers; say by label_index or weights what to take")
     at = label_index or 0

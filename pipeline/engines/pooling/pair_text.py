@@ -3,7 +3,8 @@
 Layout `pairrm` is that of llm-blender/PairRM-hf (LLM-Blender, arXiv:2306.02561): three sections, each begun and ended
 by the tokenizer's own tokens, behind `<|source|>`, `<|candidate1|>` and `<|candidate2|>`. That code cuts sections that
 are too long; we cut nothing, a comparison that does not fit is refused. Those markers are ordinary added tokens there,
-so a response that writes one would forge a section: here such a string is encoded in two pieces.
+so a response that writes one would forge a section: here such a string is encoded in two pieces, also where it becomes
+one only by the tokenizer's own normalization (letters of full width).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.engines.local.runtime import Ids
-from pipeline.errors import EngineError
+from pipeline.errors import EngineError, RowError
 from pipeline.types import Message
 
 MARKERS = ("<|source|>", "<|candidate1|>", "<|candidate2|>")
 _FORGED = re.compile(r"(?<=<\|)(?=(?:source|candidate[12]?)\|>)")
+_BARS = re.compile("(?<=[|\uff5c])")
 _LABELS = {"system": "SYSTEM", "user": "USER", "assistant": "ASSISTANT"}
 
 
@@ -45,13 +47,20 @@ class PairText:
         return sum((self._section(*each) for each in sections), ())
 
     def _section(self, marker: str, marker_id: int, text: str) -> Ids:
-        head, *rest = _FORGED.split(text)
-        ids = self._ids(marker + head, special=True)
-        if ids.count(marker_id) != 1:
+        if self._ids(marker, special=True).count(marker_id) != 1:
             raise EngineError(f"the tokenizer does not keep '{marker}' as one token before a text")
-        end = ids[-1:] if rest else ()
-        pieces = [self._ids(piece, special=False) for piece in rest]
-        return sum(pieces, ids[:-1] if rest else ids) + end
+        for cut in (_FORGED, _BARS):
+            ids = self._pieces(marker, cut.split(text))
+            if [i for i in ids if i in self.markers] == [marker_id]:
+                return ids
+        raise RowError("engine.template_refused", f"the text after '{marker}' becomes a marker of another section")
+
+    def _pieces(self, marker: str, pieces: Sequence[str]) -> Ids:
+        head, *rest = pieces
+        ids = self._ids(marker + head, special=True)
+        if not rest:
+            return ids
+        return sum((self._ids(piece, special=False) for piece in rest), ids[:-1]) + ids[-1:]
 
     def _ids(self, text: str, *, special: bool) -> Ids:
         return tuple(self._tokenizer(text, add_special_tokens=special, split_special_tokens=True).input_ids)

@@ -71,6 +71,17 @@ def test_one_head_of_several_or_their_weighted_sum_is_the_reward():
     assert (made["reward"], made["reward_heads"]) == (-0.5, [1.0, 2.0, 4.0])
 
 
+@pytest.mark.parametrize(("weights"), [(10.0, -10.0), (1.0, 1.0), (10.0, 1.0)])
+def test_a_weighted_sum_that_is_no_finite_number_is_a_reject(weights):
+    raises_row_error("reward.nonfinite", lambda: scored(engine_that_gives(1e308, 1e308), weights=weights))
+
+
+@pytest.mark.parametrize("column", ["id", "prompt_id", "prompt", "response"])
+def test_the_reward_takes_the_place_of_no_column_that_a_row_needs(column):
+    with pytest.raises(ValidationError, match=f"'{column}' would be replaced"):
+        ScoreRewardConfig(column=column)
+
+
 @pytest.mark.parametrize(
     ("heads", "label", "weights", "told"),
     [

@@ -2,8 +2,9 @@
 
 Definition (ours, after AutoRule's "agreement", arXiv:2506.15651, for which it gives no formula): over labelled pairs
 whose responses keep the rule to different degrees, the share in which the preferred one keeps it better. Degrees are 1
-and 0, or probabilities of yes. Coverage is the share of pairs that the rule tells apart. The interval is Wilson's and
-takes pairs for independent; pairs that share a response are not, so it is too narrow where prompts have many responses.
+and 0, or probabilities of yes. Coverage is the share of pairs that the rule tells apart. The interval is Wilson's for
+that share with prompts as trials, not pairs: the pairs of one prompt share responses and say much the same, so many of
+them prove no more than one. It is the usual interval where every prompt has one pair.
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ class Agreement:
     Attributes:
         compared: pairs whose responses keep the rule to different degrees.
         agreed: those of them in which the preferred one keeps it better.
+        prompts: how many prompts have such a pair.
         coverage: compared over all pairs, None if there is no pair.
     """
 
     compared: int
     agreed: int
+    prompts: int
     coverage: float | None
 
     @property
@@ -52,8 +55,8 @@ class Agreement:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Return the 95 % Wilson interval of the agreement; (0, 1) if no pair is compared."""
-        return wilson_interval(self.agreed, self.compared)
+        """Return the 95 % Wilson interval of the agreement, prompts as trials; (0, 1) if no pair is compared."""
+        return wilson_interval(self.agreed * self.prompts / max(self.compared, 1), self.prompts)
 
 
 def labelled_pairs(prompt_ids: Sequence[str], labels: Sequence[float]) -> Pairs:
@@ -79,12 +82,20 @@ def degrees(verdicts: Verdicts, not_applicable: OnNotApplicable, p_yes: Degrees 
     return np.where(verdicts == NOT_APPLICABLE, 1.0, out) if not_applicable == "satisfied" else out
 
 
-def agreements(kept: Degrees, pairs: Pairs) -> list[Agreement]:
-    """Return one entry for each rule, in the order of columns."""
-    preferred, other = kept[pairs[:, 0]], kept[pairs[:, 1]]
-    agreed, opposed = (preferred > other).sum(axis=0).tolist(), (preferred < other).sum(axis=0).tolist()
-    n = len(pairs)
-    return [Agreement(a + o, a, (a + o) / n if n else None) for a, o in zip(agreed, opposed, strict=True)]
+def agreements(kept: Degrees, pairs: Pairs, prompt_ids: Sequence[str]) -> list[Agreement]:
+    """Return one entry for each rule, in the order of columns.
+
+    Args:
+        kept: degrees of all responses.
+        pairs: from `labelled_pairs`.
+        prompt_ids: of all responses.
+    """
+    better, worse = kept[pairs[:, 0]] > kept[pairs[:, 1]], kept[pairs[:, 0]] < kept[pairs[:, 1]]
+    _, prompt = np.unique(np.array(prompt_ids, object), return_inverse=True)
+    apart = np.zeros((len(prompt_ids), kept.shape[1]), np.bool_)
+    np.logical_or.at(apart, prompt[pairs[:, 0]], better | worse)
+    n, counts = len(pairs), zip(better.sum(axis=0), worse.sum(axis=0), apart.sum(axis=0), strict=True)
+    return [Agreement(int(a + o), int(a), int(p), float((a + o) / n) if n else None) for a, o, p in counts]
 
 
 def applicability(verdicts: Verdicts) -> list[float | None]:

@@ -44,6 +44,7 @@ from stages.rules.rule_agreement import (
 )
 from stages.rules.rule_scores import OnNotApplicable
 from stages.rules.rule_sets import Rule
+from stages.rules.verdict_replies import VERDICTS
 
 _EXAMPLES = 20
 
@@ -56,7 +57,8 @@ class ValidateRulesConfig(StageConfig):
     verifier that says yes to nearly everything tells responses apart in this way only."""
     min_agreement: float = Field(0.5, ge=0, le=1)
     min_lower_bound: float = Field(0.5, ge=0, le=1)
-    """Least lower end of the 95 % Wilson interval of the agreement; 0.5 asks that chance be ruled out."""
+    """Least lower end of the 95 % Wilson interval of the agreement, prompts as trials; 0.5 asks that chance be ruled
+    out."""
     min_compared: int = Field(10, ge=1)
     """Least number of pairs that the rule tells apart."""
     min_coverage: float = Field(0.05, ge=0, le=1)
@@ -77,10 +79,11 @@ class ValidateRules(TableStage):
     """Makes one row of each rule, kept or not; as a rule set such rows stand for the kept ones.
 
     `pairs` counts labelled pairs (responses of one prompt whose labels differ), `pairs_compared` those that the rule
-    tells apart. `agreement` is null if there is none. `contradicts` names rules whose verdicts are opposed. `reason`
-    says why a rule is not kept, null if it is: `compared`, `coverage`, `applicability`, `agreement`, `lower_bound`,
-    `contradicts <rule id>`. `against` holds the ids of up to 20 preferred responses that keep the rule less than the
-    other. The order is that of `rule_ids`. What a rule rests on is all rows, so none is cited.
+    tells apart, `prompts_compared` the prompts that have one. `agreement` is null if there is none. `contradicts` names
+    rules whose verdicts are opposed. `reason` says why a rule is not kept, null if it is: `compared`, `coverage`,
+    `applicability`, `agreement`, `lower_bound`, `contradicts <rule id>`. `against` holds the ids of up to 20 preferred
+    responses that keep the rule less than the other. The order is that of `rule_ids`. What a rule rests on is all rows,
+    so none is cited.
 
     Reject codes:
         rules.bad_row: no prompt_id or label, or verdicts that are not on the rules of the first row.
@@ -111,6 +114,7 @@ class ValidateRules(TableStage):
         reason=str,
         pairs=int,
         pairs_compared=int,
+        prompts_compared=int,
         agreement=float,
         wilson_low=float,
         wilson_high=float,
@@ -137,7 +141,7 @@ class ValidateRules(TableStage):
         names = ["rule", "kept", "reason", "pairs_compared", "agreement", "wilson_low", "coverage", "applicability"]
         rows = [r for batch in books.rows(names) for r in batch.to_pylist()]
         lines = tuple(tuple(r[n] if n != "kept" else ("no", "yes")[r[n]] for n in names) for r in rows)
-        note = f"{sum(r['kept'] for r in rows)} of {len(rows)} rules kept. The lower bound takes pairs for independent."
+        note = f"{sum(r['kept'] for r in rows)} of {len(rows)} rules kept. The lower bound counts prompts, not pairs."
         headings = ("rule", "kept", "reason", "pairs told apart", "agreement", "lower bound", "coverage", "applies")
         return [ReportTable("Rules against labels", headings, lines, note)]
 
@@ -146,7 +150,8 @@ class ValidateRules(TableStage):
         p_yes = np.array([r["p_yes"] for r in rows], np.float64) if self.config.soft else None
         kept = degrees(verdicts, self.config.not_applicable, p_yes)
         pairs = labelled_pairs([r["prompt_id"] for r in rows], [r["label"] for r in rows])
-        found, applies = agreements(kept, pairs), applicability(verdicts)
+        found = agreements(kept, pairs, [r["prompt_id"] for r in rows])
+        applies = applicability(verdicts)
         opposed = correlation(kept, self.config.min_together) <= -self.config.max_opposition
         reasons = _reasons(found, applies, opposed, [r.rule_id for r in rules], self.config)
         return [
@@ -187,6 +192,8 @@ def _problem(row: Row, first: Row) -> str | None:
     if row["prompt_id"] is None or row["label"] is None or not math.isfinite(row["label"]):
         return "the prompt_id is null, or the label is null or not finite"
     lists = [row[name] for name in ("rule_ids", "rule_texts", "verdicts", "p_yes")]
+    if set(lists[2] or ()) - {*VERDICTS, None}:
+        return "a verdict is none of 1, 0, -1 (not applicable) and null"
     if not all(lists) or len({len(values) for values in lists}) > 1:
         return "'rule_ids', 'rule_texts', 'verdicts' and 'p_yes' do not have one entry for each rule"
     same = lists[:2] == [first["rule_ids"], first["rule_texts"]]
@@ -197,6 +204,7 @@ def _figures(found: Agreement) -> Row:
     low, high = found.interval
     return {
         "pairs_compared": found.compared,
+        "prompts_compared": found.prompts,
         "agreement": found.agreement,
         "wilson_low": low,
         "wilson_high": high,

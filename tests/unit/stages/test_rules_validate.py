@@ -47,13 +47,14 @@ class TestArithmetic:
     def test_agreement_counts_pairs_that_the_rule_tells_apart(self):
         verdicts = np.array([[1], [0], [0], [1], [1], [1], [1], [-1], [1], [-2]], np.int8)
         pairs = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]])
-        (found,) = agreements(degrees(verdicts, "exclude"), pairs)
-        assert (found.compared, found.agreed, found.agreement, found.coverage) == (2, 1, 0.5, 0.4)
+        (found,) = agreements(degrees(verdicts, "exclude"), pairs, list("aabbccddee"))
+        assert (found.compared, found.agreed, found.prompts) == (2, 1, 2)
+        assert (found.agreement, found.coverage) == (0.5, 0.4)
         assert applicability(verdicts) == [pytest.approx(8 / 9)] and found.interval == wilson_interval(1, 2)
 
     def test_where_nothing_is_compared_there_is_no_number(self):
         verdicts = np.array([[-2], [-2]], np.int8)
-        (found,) = agreements(degrees(verdicts, "exclude"), np.zeros((0, 2), np.int64))
+        (found,) = agreements(degrees(verdicts, "exclude"), np.zeros((0, 2), np.int64), ["p", "p"])
         assert (found.agreement, found.coverage, found.interval) == (None, None, (0.0, 1.0))
         assert applicability(verdicts) == [None]
 
@@ -86,6 +87,15 @@ class TestValidation:
         assert [r["rule"] for r in rows] == RULES and [r["rule_id"] for r in rows] == IDS and not rejects
         assert [r["reason"] for r in rows[1:]] == ["agreement", "compared", "compared"]
         assert len({r["id"] for r in rows}) == 4 and rows[3]["applicability"] == 0.0 and rows[3]["agreement"] is None
+
+    def test_many_pairs_of_one_prompt_prove_no_more_than_one(self):
+        pairs = rows_of(*[(GOOD, BAD)] * 6)
+        (one, *_), _ = validate([r | {"prompt_id": "q"} for r in pairs], min_coverage=0.0)
+        assert (one["pairs_compared"], one["prompts_compared"], one["agreement"]) == (36, 1, 1.0)
+        assert (one["wilson_low"], one["wilson_high"]) == wilson_interval(1, 1) and one["reason"] == "lower_bound"
+        grades = [r | {"prompt_id": f"q{int(r['id'][1]) // 2}"} for r in pairs]
+        (some, *_), _ = validate(grades, **LOOSE)
+        assert (some["pairs"], some["prompts_compared"]) == (12, 3)
 
     def test_preferred_responses_that_broke_a_rule_are_named(self):
         rows, _ = validate(rows_of((GOOD, BAD), (BAD, GOOD)))
@@ -153,6 +163,7 @@ class TestValidation:
             {"verdicts": [1]},
             {"verdicts": None},
             {"p_yes": [0.5]},
+            {"verdicts": [1, 0, 300, -1]},
         ],
     )
     def test_a_row_that_cannot_be_compared_is_rejected_and_the_others_go_on(self, change):

@@ -20,6 +20,7 @@ COPIED_WORDS = 8
 """A rule that shares a run of that many words with the prompt or a response is about that pair only."""
 _LEAST_WORDS = 2
 _ID_DIGITS = 16
+_WRAPS = (("**", "**"), ("*", "*"), ("`", "`"), ('"', '"'), ("“", "”"))
 _THING = r"(?:responses?|answers?|replies|reply|assistants?|conversations?|completions?|candidates?)"
 _NAMES_A_RESPONSE = re.compile(
     r"\b(?:responses?|answers?|reply|replies|assistants?|conversations?|options?|completions?) (?-i:[AB])\b"
@@ -46,10 +47,18 @@ def rule_id_of(rule: str) -> str:
 
 
 def cleaned(rule: str) -> str:
-    """Return a rule on one line, without the marks of a list or of bold type around it."""
+    """Return a rule on one line, without the marks of a list, and without bold type or quotation marks around it."""
     text = " ".join(rule.split())
     text = re.sub(r"^(?:[-*•]|\(?\d{1,3}[.)])[ ]+", "", text)
-    return text.strip().strip('*`"“”').strip()
+    return _unwrapped(text)
+
+
+def _unwrapped(text: str) -> str:
+    for opening, closing in _WRAPS:
+        inner = text[len(opening) : -len(closing)]
+        if text.startswith(opening) and text.endswith(closing) and opening not in inner and closing not in inner:
+            return _unwrapped(inner.strip())
+    return text
 
 
 def why_no_rule(rule: str, pair: Sequence[str] = ()) -> str | None:

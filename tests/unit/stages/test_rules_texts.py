@@ -24,6 +24,10 @@ class TestRules:
     def test_marks_of_lists_and_of_bold_type_are_taken_off(self, text):
         assert cleaned(text).strip(".") == "The answer is short"
 
+    @pytest.mark.parametrize("text", ['It ends with "yes"', '"Yes" is said before "no"', "It has `code`"])
+    def test_marks_that_belong_to_a_rule_stay(self, text):
+        assert cleaned(f"1. {text}") == text
+
     @pytest.mark.parametrize(
         "text",
         [

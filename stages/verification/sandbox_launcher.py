@@ -84,7 +84,7 @@ def run(given: Mapping[str, Any]) -> dict[str, Any]:
     os.close(fault_end)
     os.close(report_end)
     in_time = _wait(init, float(given["wall_s"]))
-    status = os.waitstatus_to_exitcode(os.waitpid(init, 0)[1])
+    status = os.waitstatus_to_exitcode(os.waitpid(init, 0)[1])  # all others have been ended by then
     fault = os.read(faults, _REPORT_BYTES).decode("utf-8", "replace")
     if fault:
         outcome, _, text = fault.partition(": ")
@@ -108,7 +108,7 @@ def _wait(init: int, seconds: float) -> bool:
 
 def _separate() -> None:
     """Leave the machine's namespaces; without root, by a user namespace in which this user is the only one."""
-    spaces = _NEW_MOUNTS | _NEW_NAME | _NEW_IPC | _NEW_PROCESSES | _NEW_NETWORK
+    spaces = _NEW_NAME | _NEW_IPC | _NEW_PROCESSES | _NEW_NETWORK
     user, group = os.geteuid(), os.getegid()
     _call("unshare", spaces if user == 0 else spaces | _NEW_USERS)
     if user != 0:  # pragma: no cover - either this or the other, as the user is
@@ -189,6 +189,7 @@ def _only_defines(statement: ast.stmt) -> bool:
 
 def _build_root(given: Mapping[str, Any]) -> str:  # pragma: no cover - see `_first_process`
     """Build the new root, make it the only one there is, and return where Python is in it."""
+    _call("unshare", _NEW_MOUNTS)  # its own: a new root becomes that of every process in the same namespace
     python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     shown = [Path(p) for p in (*_SYSTEM, *(f"{sys.base_prefix}/{folder}" for folder in ("bin", "lib", "lib64")))]
     opened = [(p, os.open(p, os.O_PATH)) for p in dict.fromkeys(shown) if p.exists() and not p.is_symlink()]

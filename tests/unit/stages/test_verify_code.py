@@ -13,16 +13,14 @@ from stages.verification import sandbox_launcher
 from stages.verification.code_checks import CodeCheck, blocks_of, code_of
 from stages.verification.sandbox import Limits, need_pass, need_walls, read_answer, run_code, verdict_of
 from stages.verification.sandbox_launcher import fault_of
+from tests.unit.stages.walls import need_walls_or_skip
 
 LIMITS = Limits(cpu_s=1, wall_s=20.0, memory_mb=256, disk_mb=8)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def walls():
-    try:
-        need_walls()
-    except PrerequisiteError as e:
-        pytest.skip(str(e))
+    need_walls_or_skip()
 
 
 def run(code, tests="assert True", limits=LIMITS):

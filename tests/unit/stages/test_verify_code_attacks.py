@@ -7,18 +7,15 @@ import types
 
 import pytest
 
-from pipeline.api import PrerequisiteError
 from stages.verification import sandbox_harness, sandbox_launcher
-from stages.verification.sandbox import Limits, need_walls, run_code
+from stages.verification.sandbox import Limits, run_code
 from stages.verification.sandbox_filter import filter_program
+from tests.unit.stages.walls import need_walls_or_skip
 
 
 @pytest.fixture(scope="module", autouse=True)
 def walls():
-    try:
-        need_walls()
-    except PrerequisiteError as e:
-        pytest.skip(str(e))
+    need_walls_or_skip()
 
 
 def run(code, tests="assert False", wall_s=20.0):

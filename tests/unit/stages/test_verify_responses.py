@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from pipeline.api import MESSAGES, PrerequisiteError, Reject
 from pipeline.testing import process_row, raises_row_error
-from stages.verification.sandbox import need_walls
 from stages.verification.verify_responses import (
     VerifyResponses,
     VerifyResponsesConfig,
@@ -17,6 +16,7 @@ from stages.verification.verify_responses import (
     weighted_mean,
 )
 from tests.unit.stages.books_in_memory import BooksInMemory
+from tests.unit.stages.walls import need_walls_or_skip
 
 SHORT = {"kind": "length", "most": 3}
 COLUMN_OF_EACH = {
@@ -121,7 +121,7 @@ def test_maths_and_code_are_verified_in_their_own_processes():
 
 
 def test_code_of_a_response_is_run_with_the_rows_tests():
-    walled()
+    need_walls_or_skip()
     row = {"response": "```python\ndef f(x):\n    return x + 1\n```", "unit_tests": "assert f(1) == 2"}
     several = [{**COLUMN_OF_EACH["code"], "name": f"run_{i}"} for i in range(3)]
     assert verified(row, *several, sandboxes=1)["check_passed"] == [True] * 3
@@ -164,7 +164,7 @@ def test_a_known_answer_that_is_no_mathematics_goes():
 
 
 def test_trusted_code_passes_its_own_tests():
-    walled()
+    need_walls_or_skip()
     good, bad = ("```python\nx = 1\n```", "```python\nx = 2\n```")
     row = {"response": bad, "reference_response": good, "unit_tests": "assert x == 1"}
     assert verified(row, COLUMN_OF_EACH["code"], check_reference=True)["all_passed"] is False
@@ -195,7 +195,7 @@ def test_what_decides_is_part_of_the_fingerprint():
     assert stage(SHORT).digest() == {}
     found = stage({"kind": "math"}, {"kind": "json_schema"}).digest()
     assert set(found) == {"math-verify", "jsonschema"}
-    walled()
+    need_walls_or_skip()
     assert set(stage({"kind": "code"}).digest()) == {"python"}
 
 
@@ -215,13 +215,6 @@ def test_it_asks_no_engine_and_keeps_other_columns():
     row = {"response": "a", "prompt": [{"role": "user", "content": "Hi"}], "kept": json.dumps({})}
     made = verified(row, SHORT)
     assert row.items() <= made.items() and not stage(SHORT).engine_roles and MESSAGES
-
-
-def walled():
-    try:
-        need_walls()
-    except PrerequisiteError as e:
-        pytest.skip(str(e))
 
 
 def test_the_report_counts_verdicts_of_each_check():

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.api import (
     CHAT,
@@ -34,6 +34,7 @@ from pipeline.api import (
     messages_of,
 )
 from stages.judging.critique_replies import parse_judgment
+from stages.judging.judge_requests import COLUMN
 from stages.replies.asking import Asking, ask
 from stages.replies.transcripts import show_conversation, show_text
 
@@ -46,7 +47,7 @@ class CritiqueConfig(StageConfig):
 
     iteration: int | None = Field(None, ge=1)
     """Written into the column `iteration`: which round of sampling, judging and training the responses come from."""
-    subset_column: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    subset_column: str | None = Field(None, pattern=COLUMN)
     """A text column by which the report counts polarities; it changes no row."""
     examples: bool = False
     """Show three worked judgments first; a model of a few hundred million parameters repeats its request without."""
@@ -57,6 +58,12 @@ class CritiqueConfig(StageConfig):
     """Of a longer prompt the judge sees the last turns, and `critique_cut` is true; None for all."""
     max_response_characters: int | None = Field(None, ge=50)
     """Of a longer response the judge sees the beginning, and `critique_cut` is true; None for all."""
+
+    @model_validator(mode="after")
+    def _attempts_differ(self) -> Self:
+        if self.temperature == 0 and self.attempts > 1:
+            raise ValueError("at temperature 0 another attempt gives the same reply; set attempts: 1, or raise it")
+        return self
 
 
 class Critique(RowStage):

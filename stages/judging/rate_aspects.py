@@ -70,6 +70,12 @@ class RateAspectsConfig(StageConfig):
             raise ValueError("aspects: name each aspect once, and at least one")
         return self
 
+    @model_validator(mode="after")
+    def _attempts_differ(self) -> Self:
+        if self.temperature == 0 and self.attempts > 1:
+            raise ValueError("at temperature 0 another attempt gives the same reply; set attempts: 1, or raise it")
+        return self
+
 
 class RateAspects(RowStage):
     """Adds a list for each aspect, beside `response_ids`: 1 to 5, null for N/A and for a rating that is missing.

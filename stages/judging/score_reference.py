@@ -37,6 +37,7 @@ from pipeline.api import (
     columns,
     messages_of,
 )
+from stages.judging.judge_requests import COLUMN
 from stages.judging.reference_agreement import Agreement, agreement_by_samples
 from stages.judging.reference_replies import SCORE_SCHEMA, SCORES, parse_json_score
 from stages.judging.reference_text import copied_share, relevant_window
@@ -50,7 +51,7 @@ _QUOTING = 1 << 30
 class ScoreReferenceConfig(StageConfig):
     """Options of `score_reference`."""
 
-    reference_column: str = Field("reference", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    reference_column: str = Field("reference", pattern=COLUMN)
     samples: int = Field(8, ge=1, le=64)
     """Replies of the judge that are averaged (N); one request asks for all of them."""
     feedback: bool = True

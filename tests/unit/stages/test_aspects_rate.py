@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pipeline.api import Factor, Reject, RowError
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
 from pipeline.testing import process_row, process_table, raises_row_error, scripted_engine
+from stages.judging.aspect_replies import parse_ratings
 from stages.judging.rate_aspects import ASPECTS, RateAspects, RateAspectsConfig
 from stages.preference.ungroup_responses import UngroupResponses, UngroupResponsesConfig
 from stages.selection.select_pairs import SelectPairs, SelectPairsConfig
@@ -279,6 +280,23 @@ def test_calls_are_counted_by_aspect_and_response():
 def test_aspects_are_named_once_each(aspects):
     with pytest.raises(ValidationError, match="name each aspect once"):
         RateAspectsConfig(aspects=aspects)
+
+
+def test_at_temperature_0_more_than_one_attempt_is_refused():
+    with pytest.raises(ValidationError, match="gives the same reply"):
+        RateAspectsConfig(temperature=0)
+    assert RateAspectsConfig(temperature=0, attempts=1).attempts == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_ratings_follow_from_the_replies_that_are_kept(together):
+    rated = rate(aspects=("honesty",), together=together)
+    if together:
+        read = parse_ratings(rated["honesty_raw"], 3)
+        kept = [read[place - 1] for place in rated["shown_at"]]
+    else:
+        kept = [parse_ratings(raw, 1)[0] for raw in rated["honesty_raw"]]
+    assert [r.score for r in kept] == rated["honesty"] == [5, 3, 1]
 
 
 @pytest.mark.skipif(not EXAMPLE.exists(), reason="the example of open-instruct is not at hand")

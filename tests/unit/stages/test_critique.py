@@ -1,5 +1,6 @@
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from pipeline.api import GenResult, Sample, shipped_prompts
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
@@ -104,6 +105,12 @@ def test_without_prompt_or_response_nothing_is_asked(change, code):
     judge = Judge()
     raises_row_error(code, lambda: judge.judge(ROW | change))
     assert not judge.requests
+
+
+def test_at_temperature_0_more_than_one_attempt_is_refused():
+    with pytest.raises(ValidationError, match="gives the same reply"):
+        CritiqueConfig(temperature=0)
+    assert CritiqueConfig(temperature=0, attempts=1).attempts == 1
 
 
 def test_a_long_response_is_cut_for_the_judge_only():

@@ -145,8 +145,8 @@ class ScoreReference(RowStage):
         if maker is not None and maker.options.get("reference") == "hash":
             raise ValueError(
                 f"stage '{maker.stage_id}' leaves only a hash of the document, so there is no text to score by; set "
-                "reference: text there, and keep the text out of what is published: leave it out of the columns that "
-                "select_pairs takes along"
+                "reference: text there, and leave the text out of prompt_columns of select_pairs, so that it is not "
+                "published"
             )
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:

@@ -30,7 +30,7 @@ from pipeline.api import (
 )
 from stages.replies.asking import Asking, ask
 from stages.replies.transcripts import show_text
-from stages.rules.rule_replies import RULES_SCHEMA, parse_rule_lines, parse_rules
+from stages.rules.rule_replies import RULES_SCHEMA, lines_after_the_list, parse_rule_lines, parse_rules
 from stages.rules.rule_texts import folded, sift
 
 Format = Literal["auto", "json", "lines"]
@@ -61,7 +61,8 @@ class ExtractRules(RowStage):
 
     `rules_refused` holds the entries that are no rules, as written (JSON if they are no text), and `rules_refused_for`
     why, entry by entry: `not_text`, `empty`, `too_long`, `control_token`, `names_a_response`, `copies_the_pair`, and
-    `worked_example` for a rule that only repeats the example of the template for small models.
+    `worked_example` for a rule that only repeats the example of the template for small models; `after_the_list` for the
+    entries of a list that a reply begins after prose that follows its first.
 
     Reject codes:
         rules.no_reasoning: the row has no reasoning, and `fallback` is false.
@@ -125,8 +126,9 @@ class ExtractRules(RowStage):
         }
         sifted = sift(answer.parsed, pair, examples)
         made = {"rules": list(sifted.rules), "rules_source": source, "rules_source_cut": shown.cut}
-        refused = {"rules_refused": list(sifted.refused), "rules_refused_for": list(sifted.refused_for)}
-        return [{**row, **made, **refused}]
+        late = [] if as_json else lines_after_the_list(answer.text)
+        why = [*sifted.refused_for, *("after_the_list" for _ in late)]
+        return [{**row, **made, "rules_refused": [*sifted.refused, *late], "rules_refused_for": why}]
 
     def report(self, books: StageBooks) -> Sequence[ReportTable]:
         """Say how many rules came of how many pairs, and what was refused."""

@@ -69,7 +69,7 @@ def parse_rule_lines(reply: str) -> list[Json]:
     """Return the entries of a numbered or bulleted list; a reply that only says "none" has no entries.
 
     A line that ends with a colon may stand before the list or a part of it, and an indented line goes on with the
-    entry before it. What a small model writes after the list is left unread.
+    entry before it. The list ends at the first line of prose; see `lines_after_the_list`.
 
     Raises:
         Unusable: if there is no list.
@@ -77,18 +77,16 @@ def parse_rule_lines(reply: str) -> list[Json]:
     _, text = split_reasoning(reply)
     if _NONE.fullmatch(text):
         return []
-    entries: list[str] = []
-    for line in (line.rstrip() for line in text.splitlines() if line.strip()):
-        found = _LINE.fullmatch(line)
-        if found:
-            entries.append(found[1])
-        elif entries and line[0] in " \t":
-            entries[-1] += " " + line.strip()
-        elif not line.rstrip("* ").endswith(":"):
-            break
+    entries, _ = _list_and_rest(text)
     if not entries:
         raise Unusable("the reply is prose where a list of rules should be")
     return list(entries)
+
+
+def lines_after_the_list(reply: str) -> list[str]:
+    """Return entries of further lists after the one that `parse_rule_lines` reads: small models go on with anything."""
+    _, rest = _list_and_rest(split_reasoning(reply)[1])
+    return [found[1] for found in map(_LINE.fullmatch, rest) if found]
 
 
 def parse_merged(reply: str, n: int) -> list[Cited]:
@@ -124,6 +122,21 @@ def parse_merged_lines(reply: str, n: int) -> list[Cited]:
     if not out:
         raise Unusable("the list of merged rules is empty")
     return out
+
+
+def _list_and_rest(text: str) -> tuple[list[str], list[str]]:
+    """Part the entries of a list from the lines that come after it, beginning with the first line of prose."""
+    entries: list[str] = []
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    for i, line in enumerate(lines):
+        found = _LINE.fullmatch(line)
+        if found:
+            entries.append(found[1])
+        elif entries and line[0] in " \t":
+            entries[-1] += " " + line.strip()
+        elif not line.rstrip("* ").endswith(":"):
+            return entries, lines[i:]
+    return entries, []
 
 
 def _array(reply: str) -> list[Json]:

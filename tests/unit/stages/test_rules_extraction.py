@@ -139,6 +139,12 @@ class TestExtraction:
         assert row["rules"] == ["The response says where."] and calls[0].json_schema is None
         assert row["rules_refused_for"] == ["worked_example"] and len(calls[0].messages) == 3
 
+    def test_a_second_list_after_prose_is_kept_as_refused(self):
+        reply = "1. The response says where.\nIn another case:\n2. Be kind always.\nThe end.\n3. The cat is on the mat."
+        row, _ = extract(EXPLAINED, reply, offers=())
+        assert row["rules"] == ["The response says where.", "Be kind always."]
+        assert (row["rules_refused"], row["rules_refused_for"]) == (["The cat is on the mat."], ["after_the_list"])
+
     def test_json_is_asked_for_without_a_schema_if_the_recipe_says_so(self):
         row, calls = extract(EXPLAINED, '```json\n["Be kind always."]\n```', offers=(), format="json")
         assert row["rules"] == ["Be kind always."] and calls[0].json_schema is None

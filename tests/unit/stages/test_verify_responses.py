@@ -143,6 +143,26 @@ def test_a_trusted_answer_passes_its_own_verifier_or_the_row_goes():
     raises_row_error("verify.reference_fails", lambda: verified(missing, SHORT, check_reference=True))
 
 
+NO_COMMA = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [None]}
+
+
+@pytest.mark.parametrize(
+    ("check", "columns", "good", "bad"),
+    [
+        (COLUMN_OF_EACH["instructions"], NO_COMMA, "a b", "a, b"),
+        (COLUMN_OF_EACH["json_schema"], {"schema": '{"type": "array"}'}, "[1]", "{}"),
+        (COLUMN_OF_EACH["regex"], {"expression": "^a"}, "a b", "b"),
+        ({**COLUMN_OF_EACH["regex"], "forbid": True}, {"expression": "^a"}, "b", "a b"),
+        (SHORT, {}, "a b", "a b c d"),
+    ],
+)
+def test_the_trusted_answer_of_every_kind_is_put_to_its_own_check(check, columns, good, bad):
+    row = {"response": bad, "reference_response": good, **columns}
+    assert verified(row, check, check_reference=True)["all_passed"] is False
+    wrong = {**row, "response": good, "reference_response": bad}
+    raises_row_error("verify.reference_fails", lambda: verified(wrong, check, check_reference=True))
+
+
 def test_a_trusted_answer_without_a_verdict_does_not_pass():
     row = {"response": "a", "reference_response": "a", "expression": "("}
     raises_row_error("verify.reference_fails", lambda: verified(row, COLUMN_OF_EACH["regex"], check_reference=True))

@@ -44,7 +44,7 @@ def parse_domain(reply: str) -> Domain:
     labels = [*marked, *filter(_WORD.fullmatch, text.split("\n"))] if marked else [text]
     words = [_WORD.fullmatch(label) for label in labels]
     named = {word[1].lower() for word in words if word}
-    if None in words or len(named) != 1:
+    if None in words or len(named) != 1 or not named <= set(DOMAINS):  # a long s folds to s, and is none
         raise Unusable(
             f"the reply begins with {' '.join(text.split()[:4])[:60]!r}; expected one of {', '.join(DOMAINS)}"
         )

@@ -97,7 +97,7 @@ def read_verdicts(reply: str, items: int) -> list[bool | None]:
 
 def _numbered(text: str) -> list[tuple[int, bool | None]]:
     if not text.startswith(("{", "[")):
-        return [(int(f[1]), _YES[f[2].lower()]) for line in text.splitlines() if (f := _NUMBERED.fullmatch(line))]
+        return [(int(f[1]), _YES.get(f[2].lower())) for line in text.splitlines() if (f := _NUMBERED.fullmatch(line))]
     out = []
     for entry in _json_entries(text, "verdicts"):
         if not isinstance(entry, dict) or type(entry.get("item")) is not int:

@@ -42,7 +42,7 @@ def parse_verdict(reply: str) -> Verdict:
     if text.startswith("{"):
         return _from_json(text)
     first = _FIRST_WORD.match(text)
-    if not first or _BOTH.match(text, first.end()):
+    if not first or first[1].lower() not in ("yes", "no") or _BOTH.match(text, first.end()):
         raise Unusable(f"the reply begins with {' '.join(text.split()[:3])[:60]!r}; expected yes or no")
     return Verdict(first[1].lower() == "yes", _reason(text[first.end() :].lstrip(" \t\r\n.,:;!*_\"'”’—–-")))
 

@@ -295,3 +295,7 @@ class TestScore:
         assert scorer().calls() == {"judge": ()}
         (factor,) = scorer(per_item=True).calls()["judge"]
         assert (factor.name, factor.value) == ("items", None)
+
+
+def test_a_letter_that_only_folds_to_yes_is_no_verdict():
+    assert read_verdicts("1. yes\n2. yeſ", 2) == [True, None]

@@ -174,3 +174,9 @@ class TestExcerpts:
     )
     def test_it_is_cut_where_a_reader_would_stop(self, text, limit, expected):
         assert cut_text(text, limit) == (expected, True)
+
+
+@pytest.mark.parametrize("reply", ["yeſ", "Verdict: yeſ, it does"])
+def test_a_letter_that_only_folds_to_yes_is_neither_yes_nor_no(reply):
+    with pytest.raises(Unusable):
+        parse_verdict(reply)

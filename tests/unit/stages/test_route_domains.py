@@ -170,3 +170,9 @@ def test_the_report_counts_domains_and_fallbacks():
         ("safety", 1, 0, 0.0),
         ("all", 3, 1, 0.3333),
     )
+
+
+@pytest.mark.parametrize("reply", ["ſafety", "reaſoning", "Domain: ſafety"])
+def test_a_letter_that_only_folds_to_a_domain_names_none(reply):
+    with pytest.raises(Unusable):
+        parse_domain(reply)

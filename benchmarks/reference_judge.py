@@ -2,8 +2,8 @@
 
 `python -m benchmarks.reference_judge [--samples N]`: for each of the twelve posts of `recipes/data/documents.jsonl`,
 its own first two sentences and those of the next post are scored by `score_reference` with the post as reference, by
-the embedded 135M model. Prints how often the right one has the higher mean, ties apart. An easy question on purpose:
-a judge that fails it knows nothing; one that passes may still know little.
+the embedded 135M model with the options of `recipes/pugc.yaml`. Prints how often the right one has the higher mean,
+ties apart. An easy question on purpose: a judge that fails it knows nothing; one that passes may still know little.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def beginning(text: str) -> str:
 async def measure(samples: int) -> None:
     """Score and print."""
     posts = [json.loads(line) for line in (ROOT / "recipes/data/documents.jsonl").read_text("utf-8").splitlines()]
-    config = ScoreReferenceConfig(samples=samples, feedback=False, max_tokens=8, max_reference_characters=1000)
+    config = ScoreReferenceConfig(
+        samples=samples, feedback=False, temperature=0.7, max_tokens=8, max_reference_characters=1000
+    )
     stage, engine = ScoreReference(config), TransformersEngine(TransformersConfig(model=MODEL))
     context = ScriptedContext(stage, {"judge": engine})
     await engine.open()

@@ -47,7 +47,7 @@ class JudgeConfig(StageConfig):
     max_tokens: int = Field(1024, ge=1)
     attempts: int = Field(3, ge=1, le=ATTEMPTS)
     """Requests at most for one verdict, each with its own seed; then the row is rejected."""
-    max_conversation_characters: int | None = Field(24_000, ge=100)
+    max_prompt_characters: int | None = Field(24_000, ge=100)
     """A longer conversation is shown without its oldest turns, and flagged `conversation_cut`; null shows all."""
 
 
@@ -180,7 +180,7 @@ class Judge:
         """
         if not self.row["prompt"]:
             raise RowError(f"{self.area}.no_prompt", "the column 'prompt' is null or holds no turn")
-        return show_conversation(self.row["prompt"], self.quoting, self.config.max_conversation_characters)
+        return show_conversation(self.row["prompt"], self.quoting, self.config.max_prompt_characters)
 
     def response(self, label: str, text: str, most: int | None) -> Shown:
         """Return a response, quoted under a label in capitals."""

@@ -28,7 +28,7 @@ class InterpretPreferencesConfig(StageConfig):
 
     short: bool = False
     """Ask for three short sentences, after a worked example: for small models. Capable ones explain better without."""
-    max_conversation_characters: int = Field(24_000, ge=100)
+    max_prompt_characters: int = Field(24_000, ge=100)
     """A longer prompt is shown without its oldest turns, and flagged `pair_cut`."""
     max_response_characters: int = Field(16_000, ge=100)
     """A longer response is cut after a paragraph or sentence, and flagged `pair_cut`."""
@@ -76,7 +76,7 @@ class InterpretPreferences(RowStage):
         first = preferred if ctx.seed(row["id"], _ORDER) % 2 else "ab".replace(preferred, "")
         second = "b" if first == "a" else "a"
         seed, most = ctx.seed(row["id"], _QUOTING), self.config.max_response_characters
-        conversation = show_conversation(row["prompt"], seed, self.config.max_conversation_characters)
+        conversation = show_conversation(row["prompt"], seed, self.config.max_prompt_characters)
         shown_a = show_text("A", row[f"response_{first}"], seed, most)
         shown_b = show_text("B", row[f"response_{second}"], seed, most)
         messages = ctx.prompt(self.prompt_names[0]).render(

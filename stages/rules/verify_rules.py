@@ -77,7 +77,7 @@ class VerifyRulesConfig(StageConfig):
     brings all scores closer together."""
     unparsable: OnUnparsable = "exclude"
     """Verdicts that could not be read leave the denominator, or count as no, which is the paper's way."""
-    max_conversation_characters: int = Field(16_000, ge=100)
+    max_prompt_characters: int = Field(16_000, ge=100)
     """A longer prompt is shown without its oldest turns, and flagged `conversation_cut`."""
     max_response_characters: int = Field(16_000, ge=100)
     """A longer response is cut after a paragraph or sentence, and flagged `conversation_cut`."""
@@ -177,7 +177,7 @@ class VerifyRules(RowStage):
         if not row["prompt"] or not (row["response"] or "").strip():
             raise RowError("rules.empty_row", "the prompt or the response is null or white space")
         config, seed = self.config, ctx.seed(row["id"], _QUOTING)
-        conversation = show_conversation(row["prompt"], seed, config.max_conversation_characters)
+        conversation = show_conversation(row["prompt"], seed, config.max_prompt_characters)
         response = show_text("RESPONSE", row["response"], seed, config.max_response_characters)
         questions = RuleQuestions(ctx, row["id"], self._manner(), conversation.text, response.text)
         verdicts = await _verdicts(questions, self._loaded(), warm=config.layout == "conversation_first")

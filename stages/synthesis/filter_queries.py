@@ -19,6 +19,7 @@ from pipeline.api import (
     BoundEngine,
     Factor,
     GenRequest,
+    Maker,
     Message,
     Reject,
     ReportTable,
@@ -101,6 +102,19 @@ class FilterQueries(RowStage):
     def calls(self) -> Mapping[str, Sequence[Factor]]:
         """Return a request for each of both verdicts."""
         return {"judge": (Factor("verdicts", 2),)}
+
+    def check_makers(self, makers: Mapping[str, Maker]) -> None:
+        """Refuse a document that the stage before withholds: no query of it could be judged.
+
+        Raises:
+            ValueError: with what to change.
+        """
+        maker = makers.get("reference")
+        if maker is not None and maker.options.get("reference") == "hash":
+            raise ValueError(
+                f"stage '{maker.stage_id}' leaves only a hash of the document, so there is nothing to look for an "
+                "answer in; set reference: text there and reference: hash here"
+            )
 
     async def process_row(self, row: Row, ctx: StageContext) -> Sequence[Row | Reject]:
         """Look for mentions, then ask for both verdicts."""

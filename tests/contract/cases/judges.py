@@ -25,7 +25,7 @@ ASKING = {
     "top_p": 0.5,
     "max_tokens": 9,
     "attempts": 2,
-    "max_conversation_characters": 500,
+    "max_prompt_characters": 500,
 }
 READING = ASKING | {"max_response_characters": 500, "prefix": "second_"}
 

@@ -24,7 +24,7 @@ CASES = {
         None,
         {
             "short": True,
-            "max_conversation_characters": 1000,
+            "max_prompt_characters": 1000,
             "max_response_characters": 1000,
             "temperature": 0.1,
             "max_tokens": 99,
@@ -74,7 +74,7 @@ CASES = {
             "concise": True,
             "not_applicable": "satisfied",
             "unparsable": "as_no",
-            "max_conversation_characters": 1000,
+            "max_prompt_characters": 1000,
             "max_response_characters": 1000,
             "temperature": 0.1,
             "retry_temperature": 0.1,

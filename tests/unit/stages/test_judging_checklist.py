@@ -89,7 +89,7 @@ def test_a_reply_that_cannot_be_read_is_asked_for_again_with_another_seed_and_wa
 def test_a_conversation_that_is_too_long_loses_its_oldest_turns_and_says_so():
     long = [{"role": "user", "content": "Tell me. " * 30}, *PROMPT]
     judge = ScriptedJudge(LINES)
-    made = judge.judge(stage(max_conversation_characters=100), {"id": "p", "prompt": long})
+    made = judge.judge(stage(max_prompt_characters=100), {"id": "p", "prompt": long})
     assert made["conversation_cut"] and "Tell me" not in judge.text and "Name another one." in judge.text
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.api import CHOICE, GenResult, Reject, RowError, Sample
+from pipeline.api import CHOICE, GenResult, Maker, Reject, RowError, Sample
 from pipeline.engines.scripted import ScriptedEngine
 from pipeline.testing import process_row, raises_row_error, scripted_engine
 from stages.synthesis.filter_queries import FilterQueries, FilterQueriesConfig
@@ -167,3 +167,11 @@ def test_what_the_engine_refuses_keeps_its_code():
 def test_a_format_that_is_asked_for_is_used_whatever_is_offered():
     judge = JudgeWith("Yes. It does.", "Yes.", CHOICE, "json_schema")
     assert verdicts(run(judge, format="words"))[0] is True and judge.generate_calls[0].json_schema is None
+
+
+def test_a_document_that_the_stage_before_withholds_is_refused():
+    stage = FilterQueries(FilterQueriesConfig())
+    kept, withheld = (Maker("queries", "queries_from_ugc", {"reference": r}, {}) for r in ("text", "hash"))
+    stage.check_makers({"reference": kept})
+    with pytest.raises(ValueError, match="stage 'queries' leaves only a hash of the document"):
+        stage.check_makers({"reference": withheld})

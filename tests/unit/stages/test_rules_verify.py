@@ -259,7 +259,7 @@ class TestRequests:
     @pytest.mark.parametrize("more", [{}, PAPER])
     def test_a_long_conversation_is_shortened_and_the_form_of_the_reply_is_not(self, tmp_path, more):
         prompt = [{"role": "user", "content": f"turn {i} " + "word " * 50} for i in range(9)]
-        row, calls = verify(tmp_path, row=ROW | {"prompt": prompt}, max_conversation_characters=600, **more)
+        row, calls = verify(tmp_path, row=ROW | {"prompt": prompt}, max_prompt_characters=600, **more)
         text = last_turn(calls[0])
         assert row["conversation_cut"] and "turn 8" in text and "turn 5" not in text
         assert "[[Yes]]" in text.splitlines()[-1]

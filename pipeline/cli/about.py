@@ -47,6 +47,8 @@ def _show_stage(name: str) -> None:
     for option, info in cls.config_type.model_fields.items():
         default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
         typer.echo(f"  {option}: {default}. {info.description or ''}".rstrip())
+    if not cls.config_type.model_fields:
+        typer.echo("  none")
 
 
 def prompts(name: Annotated[str | None, typer.Argument(help="Print this template: stage/name.vN.")] = None) -> None:

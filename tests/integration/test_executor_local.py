@@ -73,9 +73,10 @@ def test_killed_workers_are_started_again_and_no_row_is_lost_or_doubled(tmp_path
 def test_workers_end_when_their_coordinator_is_killed_and_the_next_start_goes_on(tmp_path):
     expected = bytes_of_one_process(tmp_path / "one", 200)
     folder = tmp_path / "two"
-    spread_recipe(folder, 200, engine={"kind": "scripted", "latency_ms": 60})
+    spread_recipe(folder, 200, engine={"kind": "scripted", "latency_ms": 120})
     run = start(folder, *LOCAL, "--workers", 2)
     wait_for_commits(folder, 4)
+    wait_until(lambda: len(running_workers(folder)) == 2)
     workers = running_workers(folder)
     run.kill()
     run.communicate()

@@ -38,6 +38,17 @@ def test_a_stage_that_may_lose_rows_makes_the_rest_an_upper_bound(tmp_path):
     assert found["responses", "policy"].at_most and found["responses", "policy"].value == 3
 
 
+def test_no_filter_is_thought_to_keep_everything(tmp_path):
+    benchmark = tmp_path / "items.jsonl"
+    benchmark.write_text('{"question": "Who was the first to walk on the moon in that year?"}\n')
+    value = pair_recipe()
+    against = [{"name": "b", "path": str(benchmark), "columns": ["question"]}]
+    clean = {"id": "clean", "use": "decontaminate", "from": "prompts", "with": {"benchmarks": against}}
+    value["stages"].insert(1, clean)
+    found = costs(tmp_path, changed(value, "stages.responses.from", "clean"), {"prompts": 3})
+    assert found["responses", "policy"].at_most and found["responses", "policy"].value == 3
+
+
 def test_a_plan_of_n_instructions_starts_a_count_of_its_own(tmp_path):
     found = costs(tmp_path, skillmix_recipe(), {"domains": 2})
     made = next(q for (stage, _), q in found.items() if stage == "instructions")

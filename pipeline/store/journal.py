@@ -89,9 +89,16 @@ def _journals(folder: Path, stem: str) -> list[Path]:
 
 
 def read_journal(path: Path) -> dict[str, bytes]:
-    """Return key to raw payload of every intact record; damaged lines are skipped."""
+    """Return key to raw payload of every intact record; damaged lines are skipped.
+
+    A file that is gone held the requests of a shard that another process has committed since it was listed.
+    """
     out: dict[str, bytes] = {}
-    for line in path.read_bytes().split(b"\n"):
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return out
+    for line in raw.split(b"\n"):
         payload = _intact(line)
         if payload is not None:
             out[json.loads(payload)[0]] = payload

@@ -115,3 +115,11 @@ def test_a_repeated_key_keeps_the_later_value(tmp_path):
     made.append("a", 2)
     made.close()
     assert journal(tmp_path, "two").get("a") == 2
+
+
+def test_a_journal_that_another_process_removes_after_it_was_listed_holds_nothing(tmp_path):
+    (tmp_path / "part-00000-gone.journal").symlink_to(tmp_path / "removed")  # listed, and not there to be read
+    kept = Journal(tmp_path, "part-00000", "kept")
+    kept.append("key", {"result": 1})
+    kept.close()
+    assert Journal(tmp_path, "part-00000", "new").get("key") == {"result": 1}
